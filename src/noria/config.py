@@ -1,0 +1,361 @@
+"""How noria is set: flags > environment (`NORIA_*`) > `noria.toml` > defaults.
+
+`load()` finds the file, reads it, lays the environment and the flags over it, and gives back one
+frozen `Config`. A mistake is a `ConfigError` that names the file, the line and the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+
+from noria.errors import ConfigError
+from noria.types import Budget, Label
+
+__all__ = [
+    "Budgets",
+    "Config",
+    "Engines",
+    "Journal",
+    "Limits",
+    "ModelRoute",
+    "PriceOverride",
+    "Provider",
+    "Recording",
+    "Routing",
+    "Server",
+    "Store",
+    "TeamOrUser",
+    "load",
+]
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a text in quotes")
+    return value
+
+
+BudgetText = Annotated[Budget, PlainValidator(lambda value: Budget.parse(_text(value)))]
+LabelText = Annotated[Label, PlainValidator(lambda value: Label.parse(_text(value)))]
+
+
+class Section(BaseModel):
+    """A table of the file. Unknown keys are refused, values cannot be changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Server(Section):
+    """The door."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8600, ge=0, le=65535)
+    """0 takes any free port."""
+    workers: int = Field(1, ge=1, le=256)
+
+
+class Limits(Section):
+    """What the door accepts. Sizes in bytes, times in seconds."""
+
+    body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    header_bytes: int = Field(64 * 1024, ge=1024)
+    header_seconds: float = Field(15.0, gt=0)
+    """From the first byte of a request to the end of its headers."""
+    body_seconds: float = Field(60.0, gt=0)
+    idle_seconds: float = Field(75.0, gt=0)
+    """How long an idle connection is kept."""
+    connections: int = Field(10_000, ge=1)
+    json_depth: int = Field(128, ge=8)
+
+
+class Provider(Section):
+    """A server that speaks OpenAI's wire."""
+
+    base_url: str = Field(pattern=r"^https?://[^\s]+$")
+    api_key_env: str | None = None
+    """The environment variable that holds the key; left out where none is needed."""
+    clearance: LabelText = Label.PUBLIC
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Sent with every request, for servers that want more than a bearer token."""
+    concurrency: int | None = Field(None, ge=1)
+    rpm: int | None = Field(None, ge=1)
+    prompt_allowance: int = Field(512, ge=0)
+    """Tokens that the server may add to a prompt (a chat template, a hidden system prompt)."""
+    usage_in_stream: bool = True
+    """Whether the server accepts `stream_options.include_usage`."""
+
+
+class PriceOverride(Section):
+    """USD per million tokens, or for a local model USD per hour of computing."""
+
+    input: float | None = Field(None, ge=0)
+    output: float | None = Field(None, ge=0)
+    cached_input: float | None = Field(None, ge=0)
+    compute_hour: float | None = Field(None, ge=0)
+
+    @model_validator(mode="after")
+    def _complete(self) -> PriceOverride:
+        if (self.input is None) == (self.compute_hour is None):
+            raise ValueError("set either input (and output) or compute_hour")
+        return self
+
+
+class ModelRoute(Section):
+    """A model name of your own: targets tried in this order, or drawn by weight."""
+
+    targets: list[str] = Field(min_length=1)
+    weights: list[float] | None = None
+    """The chance of each target to be tried first; the others follow in order."""
+    hedge_seconds: float | None = Field(None, gt=0)
+    """Start the next target as well when the first has not begun to answer by then."""
+    record_content: bool | None = None
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> ModelRoute:
+        if self.weights is not None and (
+            len(self.weights) != len(self.targets)
+            or min(self.weights) < 0
+            or sum(self.weights) <= 0
+        ):
+            raise ValueError("weights must be one number >= 0 for each target, not all zero")
+        return self
+
+
+class Routing(Section):
+    """Retries, time-outs and the circuit breaker. Times in seconds."""
+
+    retries: int = Field(2, ge=0, le=10)
+    """Further attempts at the same target, before the next target is tried."""
+    backoff_seconds: float = Field(0.25, gt=0)
+    connect_seconds: float = Field(5.0, gt=0)
+    first_byte_seconds: float = Field(120.0, gt=0)
+    stall_seconds: float = Field(60.0, gt=0)
+    """The longest silence inside a stream."""
+    total_seconds: float = Field(600.0, gt=0)
+    breaker_failures: int = Field(5, ge=1)
+    """Failures in a row that open a target's breaker."""
+    breaker_seconds: float = Field(10.0, gt=0)
+    default_max_tokens: int = Field(1024, ge=1)
+    """Sent and held for a call under a money budget that sets no limit of its own."""
+
+
+class Budgets(Section):
+    """Budgets that do not belong to a team, a user or a key."""
+
+    installation: BudgetText | None = None
+    models: dict[str, BudgetText] = Field(default_factory=dict)
+    apps: dict[str, BudgetText] = Field(default_factory=dict)
+
+
+class TeamOrUser(Section):
+    """A team or a user that the file knows."""
+
+    budget: BudgetText | None = None
+
+
+class Store(Section):
+    """Where records live."""
+
+    url: str | None = None
+    """`postgresql://user@host/name`; left out, SQLite in the home."""
+
+
+class Journal(Section):
+    """The write-ahead journal of each process."""
+
+    sync: bool = False
+    """Survive the death of the machine and not only of the process, at the price of an fsync."""
+    segment_bytes: int = Field(64 * 1024 * 1024, ge=1024 * 1024)
+
+
+class Recording(Section):
+    """What is kept of each call beside its figures."""
+
+    content: bool = True
+
+
+class Engines(Section):
+    """The embedded models."""
+
+    threads: int | None = Field(None, ge=1)
+    """Threads of a local engine; by default 1 on two cores or fewer, else half the cores."""
+    parallel: int = Field(8, ge=1, le=64)
+    """Chats that one engine answers at the same time."""
+    context: int = Field(2048, ge=256)
+    """Tokens of context for each of them."""
+    idle_seconds: float = Field(0.0, ge=0)
+    """Stop an engine that nobody used for so long; 0 keeps it."""
+
+
+class Config(Section):
+    """Everything that can be set, with defaults."""
+
+    home: Path
+    """The state folder (`.noria` beside `noria.toml`, or `NORIA_HOME`)."""
+    source: Path | None = None
+    """The file that was read, if there is one."""
+    server: Server = Server()
+    limits: Limits = Limits()
+    providers: dict[str, Provider] = Field(default_factory=dict)
+    prices: dict[str, PriceOverride] = Field(default_factory=dict)
+    models: dict[str, ModelRoute] = Field(default_factory=dict)
+    routing: Routing = Routing()
+    budgets: Budgets = Budgets()
+    teams: dict[str, TeamOrUser] = Field(default_factory=dict)
+    users: dict[str, TeamOrUser] = Field(default_factory=dict)
+    store: Store = Store()
+    journal: Journal = Journal()
+    recording: Recording = Recording()
+    engines: Engines = Engines()
+
+    @property
+    def store_url(self) -> str:
+        """The database's address: the one that is set, else SQLite in the home."""
+        return self.store.url or f"sqlite:///{self.home / 'noria.db'}"
+
+
+# NORIA_<SECTION>_<KEY> sets a plain value; these shorter names are the ones people type.
+_SHORT = {
+    "NORIA_HOST": ("server", "host"),
+    "NORIA_PORT": ("server", "port"),
+    "NORIA_WORKERS": ("server", "workers"),
+}
+_SECTIONS = {
+    name: field.annotation
+    for name, field in Config.model_fields.items()
+    if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+}
+
+
+def load(
+    path: Path | str | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Mapping[str, Any]] | None = None,
+    cwd: Path | None = None,
+) -> Config:
+    """Read the configuration.
+
+    Args:
+        path: the file to read; by default `NORIA_CONFIG`, else `noria.toml` (or a
+            `pyproject.toml` with `[tool.noria]`) in the working folder or one of its parents.
+        environ: where `NORIA_*` variables are read from.
+        flags: `{section: {key: value}}` from the command line; None values are left out.
+
+    Raises:
+        ConfigError: the file is missing or malformed, or a value cannot be used.
+    """
+    here = (cwd or Path.cwd()).resolve()
+    named = path or environ.get("NORIA_CONFIG")
+    source = _named(Path(named), here) if named else _seek(here)
+    text, table = _read(source) if source else ("", {})
+    for section, key, value in _from_environ(environ):
+        table.setdefault(section, {})[key] = value
+    for section, values in (flags or {}).items():
+        table.setdefault(section, {}).update({k: v for k, v in values.items() if v is not None})
+    for key in ("home", "source"):
+        if key in table:
+            raise ConfigError(f"{source}, line {_line(text, (key,))}: {key} cannot be set here")
+    home = environ.get("NORIA_HOME")
+    table["home"] = Path(home).resolve() if home else (source.parent if source else here) / ".noria"
+    table["source"] = source
+    try:
+        return Config.model_validate(table)
+    except ValidationError as invalid:
+        raise _explain(invalid, source, text) from None
+
+
+def _named(path: Path, here: Path) -> Path:
+    resolved = (here / path).resolve()
+    if not resolved.is_file():
+        raise ConfigError(f"There is no configuration file {resolved}.")
+    return resolved
+
+
+def _seek(here: Path) -> Path | None:
+    for folder in (here, *here.parents):
+        if (folder / "noria.toml").is_file():
+            return folder / "noria.toml"
+        project = folder / "pyproject.toml"
+        if project.is_file() and b"[tool.noria" in project.read_bytes():
+            return project
+    return None
+
+
+def _read(source: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = source.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as malformed:
+        raise ConfigError(f"{source} is not valid TOML: {malformed}") from None
+    except OSError as unreadable:
+        raise ConfigError(f"{source} cannot be read: {unreadable.strerror}") from None
+    if source.name == "pyproject.toml":
+        table = table.get("tool", {}).get("noria", {})
+    return text, table
+
+
+def _from_environ(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    found = [(*_SHORT[name], environ[name]) for name in _SHORT if name in environ]
+    for section, kind in _SECTIONS.items():
+        for key, field in kind.model_fields.items():
+            name = f"NORIA_{section}_{key}".upper()
+            if name in environ and field.annotation in (
+                str, int, float, bool, str | None, int | None
+            ):
+                found.append((section, key, environ[name]))
+    return found
+
+
+def _explain(invalid: ValidationError, source: Path | None, text: str) -> ConfigError:
+    """Turn pydantic's report into lines that name the file, the line and the key."""
+    lines = []
+    for problem in invalid.errors():
+        keys = tuple(str(part) for part in problem["loc"])
+        dotted = ".".join(keys)
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(keys[-1], _known_keys(keys[:-1]), n=1)
+            message = "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
+        number = _line(text, keys)
+        where = f"{source}, line {number}: " if source and number else ""
+        lines.append(f"{where}{dotted}: {message}")
+    return ConfigError("\n".join(lines))
+
+
+def _known_keys(path: tuple[str, ...]) -> list[str]:
+    if not path:
+        return list(Config.model_fields)
+    kinds = {"providers": Provider, "prices": PriceOverride, "models": ModelRoute,
+             "teams": TeamOrUser, "users": TeamOrUser} | _SECTIONS  # fmt: skip
+    kind = kinds.get(path[0])
+    return list(kind.model_fields) if kind else []
+
+
+def _line(text: str, keys: tuple[str, ...]) -> int | None:
+    """The line where the innermost of `keys` that the file spells out stands."""
+    best: int | None = None
+    section: list[str] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        header = re.match(r"\s*\[+\s*(.+?)\s*\]+", line)
+        if header:
+            section = [a or b for a, b in re.findall(r'"([^"]*)"|([\w-]+)', header[1])]
+            if section[:2] == ["tool", "noria"]:
+                section = section[2:]
+            spelled = section
+        else:
+            key = re.match(r'\s*(?:"([^"]*)"|([\w.-]+))\s*=', line)
+            if key is None:
+                continue
+            spelled = section + ([key[1]] if key[1] else key[2].split("."))
+        if spelled and tuple(spelled) == keys[: len(spelled)]:
+            best = number
+    return best

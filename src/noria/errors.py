@@ -1,0 +1,119 @@
+"""How noria fails. Every error says what happened, to what, and what to do next.
+
+    NoriaError                  expected: shown as a message, without a traceback
+    ├── ConfigError             a setting cannot be used (names file, line and key)
+    ├── HomeBusy                another process holds this home or port
+    ├── WeightsError            a model's weights cannot be had or are damaged
+    ├── EngineError             a local engine cannot start or keeps dying
+    ├── StoreUnavailable        the database cannot be reached now
+    ├── NotFound                no such key, trace, model, ...
+    ├── RealRequestForbidden    a test tried to reach a real provider
+    └── ApiError                a refusal or failure that a caller of the API sees
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "ApiError",
+    "ConfigError",
+    "EngineError",
+    "HomeBusy",
+    "NoriaError",
+    "NotFound",
+    "RealRequestForbidden",
+    "StoreUnavailable",
+    "WeightsError",
+]
+
+
+class NoriaError(Exception):
+    """Something expected went wrong. `remedy` is what to type or change next."""
+
+    def __init__(self, message: str, remedy: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+class ConfigError(NoriaError):
+    """A setting cannot be used."""
+
+
+class HomeBusy(NoriaError):
+    """Another process holds this home or port."""
+
+
+class WeightsError(NoriaError):
+    """A model's weights cannot be had or are damaged."""
+
+
+class EngineError(NoriaError):
+    """A local engine cannot start or keeps dying."""
+
+
+class StoreUnavailable(NoriaError):
+    """The database cannot be reached now."""
+
+
+class NotFound(NoriaError):
+    """There is no such thing."""
+
+
+class RealRequestForbidden(NoriaError):
+    """A test tried to reach a real provider."""
+
+
+class ApiError(NoriaError):
+    """A refusal or failure that a caller of the API sees, in OpenAI's shape.
+
+    `status` is the HTTP status, `code` a stable machine-readable reason, `param` the name of
+    the offending field, `retry_after` whole seconds after which the same call may fit.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.param = param
+        self.retry_after = retry_after
+
+    @property
+    def type(self) -> str:
+        """OpenAI's family of the error, which follows from the status."""
+        if self.code.startswith("budget"):
+            return "insufficient_quota"
+        match self.status:
+            case 401:
+                return "authentication_error"
+            case 403:
+                return "permission_error"
+            case 429:
+                return "rate_limit_error"
+            case status if status >= 500:
+                return "server_error"
+            case _:
+                return "invalid_request_error"
+
+    def body(self) -> dict[str, Any]:
+        """The JSON object that is sent as the response body."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
