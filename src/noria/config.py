@@ -309,7 +309,12 @@ def _from_environ(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
         for key, field in kind.model_fields.items():
             name = f"NORIA_{section}_{key}".upper()
             if name in environ and field.annotation in (
-                str, int, float, bool, str | None, int | None
+                str,
+                int,
+                float,
+                bool,
+                str | None,
+                int | None,
             ):
                 found.append((section, key, environ[name]))
     return found

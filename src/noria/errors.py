@@ -1,14 +1,14 @@
 """How noria fails. Every error says what happened, to what, and what to do next.
 
-    NoriaError                  expected: shown as a message, without a traceback
-    ├── ConfigError             a setting cannot be used (names file, line and key)
-    ├── HomeBusy                another process holds this home or port
-    ├── WeightsError            a model's weights cannot be had or are damaged
-    ├── EngineError             a local engine cannot start or keeps dying
-    ├── StoreUnavailable        the database cannot be reached now
-    ├── NotFound                no such key, trace, model, ...
-    ├── RealRequestForbidden    a test tried to reach a real provider
-    └── ApiError                a refusal or failure that a caller of the API sees
+NoriaError                  expected: shown as a message, without a traceback
+├── ConfigError             a setting cannot be used (names file, line and key)
+├── HomeBusy                another process holds this home or port
+├── WeightsError            a model's weights cannot be had or are damaged
+├── EngineError             a local engine cannot start or keeps dying
+├── StoreUnavailable        the database cannot be reached now
+├── NotFound                no such key, trace, model, ...
+├── RealRequestForbidden    a test tried to reach a real provider
+└── ApiError                a refusal or failure that a caller of the API sees
 """
 
 from __future__ import annotations

@@ -1,0 +1,48 @@
+# `make serve` runs noria, `make test` proves it. Each sets up what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: serve test check setup soak bench-gateway bench-store bench-engine clean
+
+serve: .venv/core
+	$(BIN)/noria serve
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+setup: .venv/dev
+
+soak: .venv/dev
+	$(BIN)/python -m tests.soak
+
+bench-gateway: .venv/dev
+	$(BIN)/python benchmarks/gateway/run.py
+
+bench-store: .venv/dev
+	$(BIN)/python benchmarks/store/run.py
+
+bench-engine: .venv/dev
+	$(BIN)/python benchmarks/engine/run.py
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "noria needs Python 3.11 or newer; try: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/core: .venv/bin/python requirements.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+.venv/dev: .venv/core requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+clean:
+	rm -rf .venv
