@@ -228,7 +228,7 @@ _SHORT = {
     "NORIA_PORT": ("server", "port"),
     "NORIA_WORKERS": ("server", "workers"),
 }
-_SECTIONS = {
+_SECTIONS: dict[str, type[Section]] = {
     name: field.annotation
     for name, field in Config.model_fields.items()
     if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
