@@ -89,6 +89,8 @@ class Provider(Section):
     rpm: int | None = Field(None, ge=1)
     prompt_allowance: int = Field(512, ge=0)
     """Tokens that the server may add to a prompt (a chat template, a hidden system prompt)."""
+    image_allowance: int | None = Field(None, ge=0)
+    """The most tokens that one image can cost; left out, images are refused under a budget."""
     usage_in_stream: bool = True
     """Whether the server accepts `stream_options.include_usage`."""
 
@@ -339,7 +341,7 @@ def _explain(invalid: ValidationError, source: Path | None, text: str) -> Config
 def _known_keys(path: tuple[str, ...]) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    kinds = {"providers": Provider, "prices": PriceOverride, "models": ModelRoute,
+    kinds: dict[str, type[Section]] = {"providers": Provider, "prices": PriceOverride, "models": ModelRoute,
              "teams": TeamOrUser, "users": TeamOrUser} | _SECTIONS  # fmt: skip
     kind = kinds.get(path[0])
     return list(kind.model_fields) if kind else []
