@@ -1,0 +1,122 @@
+"""What happened and what it cost: journals, the database, budgets, keys and reports.
+
+Names are loaded when they are first used, so that `noria.store.journal`, which every process
+writes to on the path of a request, does not bring the database along.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from noria.store.budgets import (
+        BudgetRow,
+        BudgetStatus,
+        budget_status,
+        list_budgets,
+        set_budget,
+        sync_budgets,
+    )
+    from noria.store.changes import Generation, poll_generation
+    from noria.store.database import Database, open_database
+    from noria.store.intake import Intake, take_in
+    from noria.store.journal import Journal, Record, read_records
+    from noria.store.keys import (
+        Key,
+        create_key,
+        digest,
+        find_key,
+        find_key_by_id,
+        list_keys,
+        revoke_key,
+    )
+    from noria.store.leases import (
+        Grant,
+        Shortage,
+        grant,
+        grant_all,
+        heartbeat,
+        register_holder,
+    )
+    from noria.store.reports import (
+        Bucket,
+        Counter,
+        Group,
+        Overview,
+        SpendRow,
+        counters,
+        overview,
+        spend,
+    )
+    from noria.store.sessions import end_session, find_session, new_link, redeem_link, sign_in
+    from noria.store.spans import Page, Recorded, find_spans, find_trace
+
+_HOMES = {
+    "budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
+    "changes": "Generation poll_generation",
+    "database": "Database open_database",
+    "intake": "Intake take_in",
+    "journal": "Journal Record read_records",
+    "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
+    "leases": "Grant Shortage grant grant_all heartbeat register_holder",
+    "reports": "Bucket Counter Group Overview SpendRow counters overview spend",
+    "sessions": "end_session find_session new_link redeem_link sign_in",
+    "spans": "Page Recorded find_spans find_trace",
+}
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [  # noqa: PLE0604 - the literal list is checked against _MODULE_OF by a test
+    "Bucket",
+    "BudgetRow",
+    "BudgetStatus",
+    "Counter",
+    "Database",
+    "Generation",
+    "Grant",
+    "Group",
+    "Intake",
+    "Journal",
+    "Key",
+    "Overview",
+    "Page",
+    "Record",
+    "Recorded",
+    "Shortage",
+    "SpendRow",
+    "budget_status",
+    "counters",
+    "create_key",
+    "digest",
+    "end_session",
+    "find_key",
+    "find_key_by_id",
+    "find_session",
+    "find_spans",
+    "find_trace",
+    "grant",
+    "grant_all",
+    "heartbeat",
+    "list_budgets",
+    "list_keys",
+    "new_link",
+    "open_database",
+    "overview",
+    "poll_generation",
+    "read_records",
+    "redeem_link",
+    "register_holder",
+    "revoke_key",
+    "set_budget",
+    "sign_in",
+    "spend",
+    "sync_budgets",
+    "take_in",
+]
+
+
+def __getattr__(name: str) -> Any:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{module}"), name)

@@ -1,0 +1,241 @@
+"""The write-ahead journal: what a process promises before it acts, and what came of it.
+
+Each process appends to segments of its own, `journal/<holder>-<number>.wal`. A record is one frame
+
+    <u32 length of the body> <u32 crc32 of the body> body
+    body = <u32 length of the meta> meta (JSON) { <u32 length of a blob> blob }
+
+written by one system call, so that it survives the death of the process (and, with `sync`, of the
+machine). The newest segment is locked for as long as the process lives: whoever can lock it knows
+that its writer is dead. This module is on the path of every request and imports no database.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+from zlib import crc32
+
+import orjson
+
+from noria.errors import NoriaError, StoreUnavailable
+
+__all__ = ["Journal", "Record", "Segment", "read_records", "segments", "writer_is_dead"]
+
+_FRAME = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
+_pack_frame = _FRAME.pack
+_pack_length = _LENGTH.pack
+_dumps = orjson.dumps
+_write = os.writev
+_LARGEST_BODY = 0x7FFF_FFFF
+
+
+class Record(NamedTuple):
+    """One record as it was appended, and the offset where the next one begins."""
+
+    meta: dict[str, Any]
+    blobs: tuple[bytes, ...]
+    end: int
+
+
+class Segment(NamedTuple):
+    """One file of a journal. Orders by holder, then by number."""
+
+    holder: str
+    number: int
+    path: Path
+
+
+class Journal:
+    """The writing end of a journal; one for each process.
+
+    Args:
+        home: the state folder.
+        holder: the name of this process, unique among all that ever lived in this home.
+        sync: wait until each record is on the disk.
+        segment_bytes: begin another file when this one has grown so long.
+
+    Raises:
+        StoreUnavailable: the first segment cannot be made.
+    """
+
+    def __init__(
+        self, home: Path, holder: str, *, sync: bool = False, segment_bytes: int = 64 * 1024 * 1024
+    ) -> None:
+        self.folder = home / "journal"
+        self.holder = holder
+        self._sync = sync
+        self._segment_bytes = segment_bytes
+        self._fd = -1
+        self._end = 0
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._number = max((s.number for s in segments(home) if s.holder == holder), default=0)
+            self._begin_segment()
+        except OSError as failed:
+            raise _unwritable(self.folder, failed) from failed
+        _journals.add(self)
+
+    def append(self, meta: Mapping[str, Any], *blobs: bytes) -> None:
+        """Write one record. When this returns, the death of the process cannot undo it.
+
+        Raises:
+            StoreUnavailable: the disk is full or broken, or the journal is closed. Nothing of
+                the record is left in the journal.
+        """
+        text = _dumps(meta)
+        parts = [_pack_length(len(text)), text]
+        for blob in blobs:
+            parts.append(_pack_length(len(blob)))
+            parts.append(blob)
+        body = b"".join(parts)
+        size = len(body)
+        if size > _LARGEST_BODY:
+            raise StoreUnavailable(f"A record of {size} bytes is too long for the journal.")
+        if self._fd < 0:
+            raise StoreUnavailable(f"The journal of {self.holder} is closed in this process.")
+        try:
+            if self._end >= self._segment_bytes:
+                self._begin_segment()
+            written = _write(self._fd, (_pack_frame(size, crc32(body)), body))
+            if written != size + 8:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._end += written
+            if self._sync:
+                os.fdatasync(self._fd)
+        except OSError as failed:
+            self._take_back()
+            raise _unwritable(self.folder, failed) from failed
+
+    def close(self) -> None:
+        """Let go of the file, which tells the intake that this holder has ended."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        _journals.discard(self)
+
+    def _begin_segment(self) -> None:
+        """Make the next file and lock it before it gets its name, so that nobody ever sees a
+        living writer's newest segment unlocked."""
+        number = self._number + 1
+        path = self.folder / f"{self.holder}-{number:06}.wal"
+        unnamed = path.with_suffix(".new")
+        fd = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            os.rename(unnamed, path)
+            if self._sync:
+                _sync_folder(self.folder)
+        except OSError:
+            os.close(fd)
+            raise
+        previous, self._fd, self._number, self._end = self._fd, fd, number, 0
+        if previous >= 0:
+            os.close(previous)
+
+    def _take_back(self) -> None:
+        """Cut off what a failed write has left behind."""
+        try:
+            os.ftruncate(self._fd, self._end)
+        except OSError:
+            # The torn tail stays; a reader stops there, and the next record opens a new segment.
+            self._end = self._segment_bytes
+
+    def _forget(self) -> None:
+        """In a forked child: the file and its lock belong to the parent alone."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def segments(home: Path) -> list[Segment]:
+    """All segments in the home, each holder's in the order in which they were written."""
+    try:
+        names = os.listdir(home / "journal")
+    except FileNotFoundError:
+        return []
+    found = []
+    for name in names:
+        holder, dash, number = name.removesuffix(".wal").rpartition("-")
+        if dash and name.endswith(".wal") and number.isdigit():
+            found.append(Segment(holder, int(number), home / "journal" / name))
+    return sorted(found)
+
+
+def writer_is_dead(path: Path) -> bool:
+    """Whether nobody holds this segment open for writing.
+
+    Only a holder's newest segment tells; look for a newer one after this has said True.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    else:
+        return True
+    finally:
+        os.close(fd)
+
+
+def read_records(path: Path, offset: int = 0) -> Iterator[Record]:
+    """The whole records of a segment from `offset` on, as far as the file reaches now.
+
+    Stops without an error at a torn or damaged frame; reading may go on there later.
+    """
+    with open(path, "rb", buffering=1 << 20) as file:
+        end = os.fstat(file.fileno()).st_size
+        file.seek(offset)
+        while offset + 12 <= end:
+            size, checksum = _FRAME.unpack(file.read(8))
+            if size < 4 or size > end - offset - 8:
+                return
+            body = file.read(size)
+            if crc32(body) != checksum:
+                return
+            offset += 8 + size
+            (length,) = _LENGTH.unpack_from(body)
+            at = 4 + length
+            meta = orjson.loads(memoryview(body)[4:at])
+            blobs = []
+            while at < size:
+                (length,) = _LENGTH.unpack_from(body, at)
+                blobs.append(body[at + 4 : at + 4 + length])
+                at += 4 + length
+            yield Record(meta, tuple(blobs), offset)
+
+
+_journals: weakref.WeakSet[Journal] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for journal in list(_journals):
+        journal._forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _unwritable(folder: Path, failed: OSError) -> NoriaError:
+    return StoreUnavailable(
+        f"The journal in {folder} cannot be written: {failed.strerror or failed}.",
+        "Free some space on that disk, or set NORIA_HOME to a folder on another one.",
+    )
