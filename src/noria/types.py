@@ -188,14 +188,16 @@ class Principal:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens as the provider counted them. `cached_tokens` are part of `input_tokens`,
-    `reasoning_tokens` part of `output_tokens`. `compute_ms` is a local model's busy time."""
+    """Tokens as the provider counted them. `cached_tokens` (read from a prompt cache) and
+    `cache_write_tokens` are part of `input_tokens`, `reasoning_tokens` part of `output_tokens`.
+    `compute_ms` is a local model's busy time."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     compute_ms: float = 0.0
+    cache_write_tokens: int = 0
 
 
 class SpanKind(enum.StrEnum):

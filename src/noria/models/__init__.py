@@ -1,0 +1,1 @@
+"""Who answers: targets, prices, weights, and the engine behind the local models."""

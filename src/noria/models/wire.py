@@ -1,0 +1,153 @@
+"""OpenAI's wire: what a reply says it used, and a recorded stream made into one reply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from noria.types import Usage
+
+__all__ = ["assemble", "events", "usage_of"]
+
+
+def usage_of(reply: dict[str, Any]) -> Usage | None:
+    """The usage that a reply, or the last chunk of a stream, reports; None where it says nothing.
+
+    Providers differ in whether hidden reasoning is part of `completion_tokens`. Where the total
+    is more than prompt and completion together, the rest is such reasoning and counts as output.
+    """
+    usage = reply.get("usage")
+    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+        return None
+    prompt = _count(usage, "prompt_tokens")
+    completion = _count(usage, "completion_tokens")
+    read = _details(usage, "prompt_tokens_details")
+    written = _details(usage, "completion_tokens_details")
+    hidden = max(0, _count(usage, "total_tokens") - prompt - completion)
+    compute = usage.get("compute_ms", 0.0)
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=completion + hidden,
+        cached_tokens=_count(read, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens"),
+        reasoning_tokens=max(hidden, _count(written, "reasoning_tokens")),
+        compute_ms=float(compute) if isinstance(compute, int | float) else 0.0,
+        cache_write_tokens=_count(read, "cache_write_tokens"),
+    )
+
+
+def _count(table: dict[str, Any], key: str) -> int:
+    value = table.get(key)
+    return value if isinstance(value, int) and value > 0 else 0
+
+
+def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:
+    value = usage.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def events(stream: bytes) -> Iterator[bytes]:
+    """The data of each whole event of a server-sent stream, `[DONE]` left out.
+
+    An event that the end of the stream cuts in two is left out as well.
+    """
+    text = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    for block in text.split(b"\n\n"):
+        lines = [
+            line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")
+        ]
+        data = b"\n".join(lines)
+        if data and data != b"[DONE]":
+            yield data
+
+
+def assemble(sse: bytes) -> bytes:
+    """Make the one `chat.completion` that a recorded stream of chunks spells out.
+
+    Choices, tool calls, log probabilities, refusals, usage and finish reasons are joined; an
+    error in mid-stream stands under `error`. A torn tail is dropped.
+
+    Raises:
+        ValueError: there is not one readable chunk.
+    """
+    reply: dict[str, Any] = {}
+    choices: dict[int, dict[str, Any]] = {}
+    readable = False
+    for data in events(sse):
+        try:
+            chunk = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            continue
+        if not isinstance(chunk, dict):
+            continue
+        readable = True
+        reply |= {k: v for k, v in chunk.items() if k != "choices" and v is not None}
+        for part in chunk.get("choices") or ():
+            if isinstance(part, dict):
+                _add_choice(choices, part)
+    if not readable:
+        raise ValueError("the stream holds no readable chunk")
+    if reply.get("object", "").startswith("chat.completion") or choices:
+        reply["object"] = "chat.completion"
+        reply["choices"] = [choices[index] for index in sorted(choices)]
+    return orjson.dumps(reply)
+
+
+def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
+    index = part.get("index")
+    index = index if isinstance(index, int) else 0
+    choice = choices.setdefault(
+        index,
+        {
+            "index": index,
+            "message": {"role": "assistant", "content": None},
+            "logprobs": None,
+            "finish_reason": None,
+        },
+    )
+    delta = part.get("delta")
+    if isinstance(delta, dict):
+        _add_delta(choice["message"], delta)
+    if isinstance(part.get("logprobs"), dict):
+        if choice["logprobs"] is None:
+            choice["logprobs"] = {}
+        for key, entries in part["logprobs"].items():
+            if isinstance(entries, list):
+                choice["logprobs"][key] = (choice["logprobs"].get(key) or []) + entries
+    for key, value in part.items():
+        if key not in ("index", "delta", "logprobs") and value is not None:
+            choice[key] = value
+
+
+def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
+    """Join one piece to a message: texts are appended, tool calls are matched by index."""
+    for key, value in delta.items():
+        if value is None:
+            continue
+        known = message.get(key)
+        if key == "tool_calls" and isinstance(value, list):
+            _add_tool_calls(message.setdefault("tool_calls", []), value)
+        elif key in ("role", "id", "type", "name"):
+            message[key] = value
+        elif isinstance(value, str) and isinstance(known, str):
+            message[key] = known + value
+        elif isinstance(value, dict) and isinstance(known, dict):
+            _add_delta(known, value)
+        elif isinstance(value, list) and isinstance(known, list):
+            known.extend(value)
+        else:
+            message[key] = value
+
+
+def _add_tool_calls(calls: list[dict[str, Any]], pieces: list[Any]) -> None:
+    """Put each piece where its index says. Indices may leave gaps, so calls stay in the order in
+    which they first came, and the index itself is no part of the finished call."""
+    for piece in pieces:
+        if not isinstance(piece, dict):
+            continue
+        index = piece.get("index", len(calls))
+        while len(calls) <= index < 128:
+            calls.append({})
+        if 0 <= index < len(calls):
+            _add_delta(calls[index], {k: v for k, v in piece.items() if k != "index"})
