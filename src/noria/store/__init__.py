@@ -66,7 +66,7 @@ _HOMES = {
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = [  # noqa: PLE0604 - the literal list is checked against _MODULE_OF by a test
+__all__ = [
     "Bucket",
     "BudgetRow",
     "BudgetStatus",

@@ -1,0 +1,88 @@
+"""How a running server notices that keys or budgets have changed, without asking the database.
+
+A counter in the home's file `generation` rises with every change; each process maps it into its
+memory and compares. A row in `settings` rises in the same transaction as the change, for servers
+on other machines that share a Postgres database.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from noria.store.database import Database
+
+__all__ = ["Generation", "changing", "poll_generation"]
+
+
+class Generation:
+    """The home's counter of changes to keys and budgets."""
+
+    def __init__(self, home: Path) -> None:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(home / "generation", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.fstat(fd).st_size < 8:
+                os.ftruncate(fd, 8)
+            self._view = memoryview(mmap.mmap(fd, 8)).cast("Q")
+        except BaseException:
+            os.close(fd)
+            raise
+        fcntl.flock(fd, fcntl.LOCK_UN)
+        self._fd = fd
+
+    @property
+    def value(self) -> int:
+        """The counter now; read from memory."""
+        return self._view[0]
+
+    def bump(self) -> None:
+        """Tell every process of this home that something has changed."""
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            self._view[0] += 1
+        finally:
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Unmap the counter."""
+        if self._fd >= 0:
+            self._view.release()
+            os.close(self._fd)
+            self._fd = -1
+
+
+@contextmanager
+def changing(db: Database) -> Iterator[Connection]:
+    """A write transaction after which every server looks at keys and budgets again."""
+    from sqlalchemy import text
+
+    with db.write() as connection:
+        yield connection
+        connection.execute(
+            text(
+                "INSERT INTO settings (name, value) VALUES ('generation', 1)"
+                " ON CONFLICT (name) DO UPDATE SET value = settings.value + 1"
+            )
+        )
+    db.generation.bump()
+
+
+def poll_generation(db: Database) -> int:
+    """The counter that the database keeps; rises with changes made on any machine."""
+    from sqlalchemy import text
+
+    with db.read() as connection:
+        value = connection.execute(
+            text("SELECT value FROM settings WHERE name = 'generation'")
+        ).scalar()
+    return int(value or 0)

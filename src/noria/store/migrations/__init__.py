@@ -1,0 +1,1 @@
+"""Numbered changes of the tables; one that was released is never edited."""
