@@ -34,6 +34,7 @@ __all__ = [
     "Store",
     "TeamOrUser",
     "load",
+    "variables",
 ]
 
 
@@ -73,7 +74,6 @@ class Limits(Section):
     idle_seconds: float = Field(75.0, gt=0)
     """How long an idle connection is kept."""
     connections: int = Field(10_000, ge=1)
-    json_depth: int = Field(128, ge=8)
 
 
 class Provider(Section):
@@ -305,21 +305,19 @@ def _read(source: Path) -> tuple[str, dict[str, Any]]:
     return text, table
 
 
+def variables() -> dict[str, tuple[str, str]]:
+    """Every environment variable that sets a plain value, with its section and key."""
+    plain = (str, int, float, bool, str | None, int | None)
+    return _SHORT | {
+        f"NORIA_{section}_{key}".upper(): (section, key)
+        for section, kind in _SECTIONS.items()
+        for key, field in kind.model_fields.items()
+        if field.annotation in plain
+    }
+
+
 def _from_environ(environ: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    found = [(*_SHORT[name], environ[name]) for name in _SHORT if name in environ]
-    for section, kind in _SECTIONS.items():
-        for key, field in kind.model_fields.items():
-            name = f"NORIA_{section}_{key}".upper()
-            if name in environ and field.annotation in (
-                str,
-                int,
-                float,
-                bool,
-                str | None,
-                int | None,
-            ):
-                found.append((section, key, environ[name]))
-    return found
+    return [(*at, environ[name]) for name, at in variables().items() if name in environ]
 
 
 def _explain(invalid: ValidationError, source: Path | None, text: str) -> ConfigError:
@@ -341,8 +339,9 @@ def _explain(invalid: ValidationError, source: Path | None, text: str) -> Config
 def _known_keys(path: tuple[str, ...]) -> list[str]:
     if not path:
         return list(Config.model_fields)
-    kinds: dict[str, type[Section]] = {"providers": Provider, "prices": PriceOverride, "models": ModelRoute,
-             "teams": TeamOrUser, "users": TeamOrUser} | _SECTIONS  # fmt: skip
+    kinds: dict[str, type[Section]] = dict(_SECTIONS)
+    kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
+    kinds |= {"teams": TeamOrUser, "users": TeamOrUser}
     kind = kinds.get(path[0])
     return list(kind.model_fields) if kind else []
 

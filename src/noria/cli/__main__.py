@@ -1,0 +1,5 @@
+"""`python -m noria.cli` is `noria`."""
+
+from noria.cli import main
+
+main()

@@ -1,0 +1,46 @@
+"""The tree of verbs. Each module below loads what is heavy only when its verb runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import noria
+from noria.cli import chat, doctor, key, model, spend, trace
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="noria",
+    help="One governed door to any language model, and what comes after the answer.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"noria {noria.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("chat")(chat.chat)
+app.add_typer(model.app, name="model")
+app.add_typer(key.app, name="key")
+app.command("spend")(spend.spend)
+app.add_typer(trace.app, name="trace")
+app.command("doctor")(doctor.doctor)

@@ -1,0 +1,69 @@
+"""The state folder, as the verbs use it: the one place where they open it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from noria.config import Config
+    from noria.store import Database
+
+__all__ = ["Home", "open_home", "running_server"]
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """A configuration and the database that belongs to it."""
+
+    config: Config
+    db: Database
+
+    def take_in(self) -> int:
+        """Take in what the journals hold, so that a call that has just ended shows.
+
+        Returns:
+            The number of records taken in.
+        """
+        from noria.models.wire import assemble
+        from noria.store import take_in
+
+        return take_in(self.db, assemble)
+
+
+@contextlib.contextmanager
+def open_home(config: Config | None = None) -> Iterator[Home]:
+    """The home that belongs to the working folder. Whoever reads records takes in first.
+
+    Works beside a running server too, which sees what is changed at once.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        StoreUnavailable: the database cannot be reached.
+    """
+    from noria.config import load
+    from noria.store import open_database
+
+    config = config or load()
+    home = Home(config, open_database(config))
+    try:
+        yield home
+    finally:
+        home.db.close()
+
+
+def running_server(home: Path) -> str | None:
+    """The address of the server that runs on this home and answers; None without one."""
+    import httpx2
+    import orjson
+
+    try:
+        url = str(orjson.loads((home / "serve.json").read_bytes())["url"]).rstrip("/")
+        httpx2.get(f"{url}/health", timeout=2.0).raise_for_status()
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, httpx2.HTTPError):
+        return None
+    return url

@@ -1,0 +1,178 @@
+"""`noria trace`: what happened, call by call."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from noria.cli import options
+from noria.cli.home import Home, open_home
+from noria.cli.output import AsJson, emit
+from noria.cli.spans import content, describe, line, print_table, row
+
+if TYPE_CHECKING:
+    from noria.types import Span
+
+__all__ = ["app"]
+
+_POLL_SECONDS = 0.5
+_MOST = 100_000
+
+app = typer.Typer(help="Look at recorded calls.", no_args_is_help=True)
+
+Status = Annotated[str | None, typer.Option(help="ok, error, refused, cancelled, lost or open.")]
+Model = Annotated[str | None, typer.Option(help="The model asked for.")]
+KeyId = Annotated[str | None, typer.Option("--key", metavar="ID", help="The key that called.")]
+Team = Annotated[str | None, typer.Option(help="The team that called.")]
+User = Annotated[str | None, typer.Option(help="The user who called.")]
+Kind = Annotated[
+    str | None, typer.Option(help="chat, embedding, app, step, search, check or tool.")
+]
+
+
+@app.command()
+def ls(
+    limit: Annotated[int, typer.Option(min=1, max=_MOST, help="The most to show.")] = 50,
+    status: Status = None,
+    model: Model = None,
+    key: KeyId = None,
+    team: Team = None,
+    user: User = None,
+    kind: Kind = None,
+    min_ms: Annotated[
+        float | None, typer.Option(min=0, help="Only calls that took so long, in milliseconds.")
+    ] = None,
+    max_ms: Annotated[
+        float | None, typer.Option(min=0, help="Only calls that took no longer.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only from then on: an age (7d, 24h, 30m) or a date.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only before then.")] = None,
+    text: Annotated[str | None, typer.Option(help="Only with these words in a message.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List calls, the newest first."""
+    filters = {
+        "status": _checked("Status", status, "--status"),
+        "model": model,
+        "key_id": key,
+        "team": team,
+        "user": user,
+        "kind": _checked("SpanKind", kind, "--kind"),
+        "min_ms": min_ms,
+        "max_ms": max_ms,
+        "since_ns": options.instant(since),
+        "until_ns": options.instant(until, "--until"),
+        "text": text,
+    }
+    with open_home() as home:
+        home.take_in()
+        spans = list(_find(home, limit, filters))
+    if as_json:
+        emit([row(span) for span in spans])
+        return
+    print_table(spans, "Nothing is recorded yet, or nothing fits these filters.")
+
+
+@app.command()
+def show(
+    trace_id: Annotated[str, typer.Argument(metavar="ID", help="A trace's or a span's id.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show the exact messages, tokens, times and cost of one trace."""
+    from noria.store import find_trace
+
+    with open_home() as home:
+        home.take_in()
+        recorded = find_trace(home.db, trace_id)
+    if as_json:
+        emit(
+            {
+                "trace_id": recorded[0].span.trace_id,
+                "spans": [
+                    row(one.span)
+                    | {"request": content(one.request), "response": content(one.response)}
+                    for one in recorded
+                ],
+            }
+        )
+        return
+    for one in recorded:
+        describe(one)
+
+
+@app.command()
+def tail(
+    status: Status = None,
+    model: Model = None,
+    key: KeyId = None,
+    team: Team = None,
+    user: User = None,
+    kind: Kind = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print each call as it ends, until Ctrl-C. With --json, one object a line."""
+    filters = {
+        "status": _checked("Status", status, "--status"),
+        "model": model,
+        "key_id": key,
+        "team": team,
+        "user": user,
+        "kind": _checked("SpanKind", kind, "--kind"),
+    }
+    import orjson
+
+    with open_home() as home:
+        for span in _follow(home, filters):
+            typer.echo(orjson.dumps(row(span)).decode() if as_json else line(span))
+            sys.stdout.flush()
+
+
+def _find(home: Home, limit: int, filters: dict[str, Any]) -> Iterator[Span]:
+    """Up to `limit` spans, page by page."""
+    from noria.store import find_spans
+
+    cursor: str | None = None
+    while limit > 0:
+        page = find_spans(home.db, limit=min(limit, 500), cursor=cursor, **filters)
+        yield from page.rows
+        limit -= len(page.rows)
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def _follow(home: Home, filters: dict[str, Any]) -> Iterator[Span]:
+    """Spans as they end, in the order in which they began.
+
+    Each round looks again at everything since the oldest call that was still under way.
+    """
+    since = time.time_ns()
+    shown: set[str] = set()
+    while True:
+        home.take_in()
+        recent = list(_find(home, _MOST, filters | {"since_ns": since}))
+        for span in reversed(recent):
+            if span.status != "open" and span.id not in shown:
+                shown.add(span.id)
+                yield span
+        under_way = [span.started_ns for span in recent if span.status == "open"]
+        # A call shows up when it ends (or as open): keep a minute's margin behind now.
+        since = max(since, min([time.time_ns() - 60_000_000_000, *under_way]))
+        shown.intersection_update(span.id for span in recent)
+        time.sleep(_POLL_SECONDS)
+
+
+def _checked(kind: str, value: str | None, hint: str) -> str | None:
+    """`value`, if it is one of the names of an enumeration in `noria.types`."""
+    import noria.types
+
+    names = [str(name) for name in getattr(noria.types, kind)]
+    if value is not None and value not in names:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}", param_hint=hint)
+    return value
