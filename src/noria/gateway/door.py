@@ -1,0 +1,221 @@
+"""The door of one worker process: what stands behind a listening socket.
+
+It decides which requests are calls of a model (they go to the core), which few questions it
+answers itself (`/health`, `/v1/models`, `/metrics`), and hands everything else to the pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import orjson
+
+from noria import __version__
+from noria.config import Config
+from noria.errors import ApiError
+from noria.gateway.asgi import ASGIApp, run_asgi
+from noria.gateway.core import Gateway, may_use
+from noria.gateway.lane import Incoming, Lane, date_line
+from noria.gateway.request import Endpoint
+from noria.store import Key
+
+__all__ = ["Door"]
+
+log = logging.getLogger("noria.door")
+
+SESSION_COOKIE = "noria_session"
+_CALLS = {b"/v1" + endpoint.path: endpoint for endpoint in Endpoint}
+_TICK_SECONDS = 0.5
+
+
+class Door:
+    """Accepts connections and answers requests.
+
+    Args:
+        config: the configuration.
+        gateway: the core, made in this process.
+        pages: makes the ASGI application for everything that is not an API call; called at the
+            first such request, so that a worker is open before the pages are loaded.
+        metrics: gives the text of `/metrics`.
+        engines: gives the local engines' states for `/health`.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        gateway: Gateway,
+        pages: Callable[[], ASGIApp],
+        metrics: Callable[[], bytes],
+        engines: Callable[[], dict[str, Any]],
+    ) -> None:
+        self.config = config
+        self.gateway = gateway
+        self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time
+        self.date_line = date_line()
+        self.closing = False
+        self._make_pages = pages
+        self._pages: ASGIApp | None = None
+        self._metrics = metrics
+        self._engines = engines
+        self._lanes: set[Lane] = set()
+        self._server: asyncio.Server | None = None
+        self._started = time.monotonic()
+        self._address = (config.server.host, config.server.port)
+
+    async def open(self, listener: socket.socket) -> None:
+        """Begin to accept connections."""
+        self._address = listener.getsockname()[:2]
+        self._server = await self.loop.create_server(lambda: Lane(self), sock=listener)
+        self._ticking = self.loop.create_task(self._tick())
+
+    async def close(self, patience: float) -> None:
+        """Accept no more, let running calls end for `patience` seconds, then cut them."""
+        self.closing = True
+        if self._server is not None:
+            self._server.close()
+        for lane in tuple(self._lanes):
+            if lane.idle:
+                lane.close()
+        until = self.now() + patience
+        while self._lanes and self.now() < until:
+            await asyncio.sleep(0.05)
+        for lane in tuple(self._lanes):
+            lane.abort()
+        while self._lanes:
+            await asyncio.sleep(0)
+        self._ticking.cancel()
+
+    def enter(self, lane: Lane) -> bool:
+        """Count a connection in; False when there are too many."""
+        self._lanes.add(lane)
+        return len(self._lanes) <= self.config.limits.connections
+
+    def leave(self, lane: Lane) -> None:
+        """Count a connection out."""
+        self._lanes.discard(lane)
+
+    async def _tick(self) -> None:
+        """One timer for all connections: deadlines, and the Date header of this second."""
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self.date_line = date_line()
+            now = self.now()
+            for lane in tuple(self._lanes):
+                if now > lane.deadline:
+                    lane.expire()
+
+    async def respond(self, incoming: Incoming, lane: Lane) -> None:
+        """Answer one request."""
+        try:
+            path = incoming.target.partition(b"?")[0]
+            endpoint = _CALLS.get(path)
+            if endpoint is not None:
+                if incoming.method != b"POST":
+                    raise _not_allowed(incoming, b"POST")
+                credential = incoming.header(b"authorization")
+                key = self.gateway.keys.recall(credential) if credential else None
+                if key is None:
+                    key = await self._authenticate(incoming, credential)
+                await self.gateway.call(endpoint, key, incoming.content(), lane)
+            elif path == b"/health":
+                lane.answer([(b"cache-control", b"no-store")], orjson.dumps(self._health()))
+            elif path == b"/metrics":
+                text = await asyncio.to_thread(self._metrics)
+                lane.send(200, [(b"content-type", b"text/plain; version=0.0.4")], text)
+                lane.done()
+            elif path.startswith(b"/v1/"):
+                await self._ask(path, incoming, lane)
+            else:
+                if self._pages is None:
+                    self._pages = await asyncio.to_thread(self._make_pages)
+                await run_asgi(self._pages, incoming, lane, lane.client, self._address)
+        except ApiError as refusal:
+            lane.fail([], refusal)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("%s %s failed", incoming.method.decode(), path.decode("latin-1"))
+            lane.give_up(
+                ApiError(500, "internal_error", "noria failed to answer; its log says why.")
+            )
+
+    async def _ask(self, path: bytes, incoming: Incoming, lane: Lane) -> None:
+        """The questions of OpenAI's API that no model is needed for."""
+        if path != b"/v1/models" and not path.startswith(b"/v1/models/"):
+            raise ApiError(404, "unknown_url", f"There is no {path.decode('latin-1')} here.")
+        if incoming.method not in (b"GET", b"HEAD"):
+            raise _not_allowed(incoming, b"GET")
+        credential = incoming.header(b"authorization")
+        key = await self._authenticate(incoming, credential)
+        catalogue = self.gateway.catalogue
+        if path == b"/v1/models":
+            names = [name for name in catalogue.names() if may_use(key, name)]
+            listing = {"object": "list", "data": [_model(name) for name in names]}
+            lane.answer([], orjson.dumps(listing))
+            return
+        name = unquote_to_bytes(path.removeprefix(b"/v1/models/")).decode("utf-8", "replace")
+        catalogue.resolve(name)
+        lane.answer([], orjson.dumps(_model(name)))
+
+    async def _authenticate(self, incoming: Incoming, credential: bytes | None) -> Key:
+        keys = self.gateway.keys
+        if credential is not None:
+            return keys.recall(credential) or await keys.look_up(credential)
+        secret = _session(incoming)
+        if secret is not None:
+            if not _same_origin(incoming):
+                raise ApiError(
+                    403, "cross_origin", "A session may only be used by noria's own pages."
+                )
+            return await keys.look_up_session(secret)
+        return await keys.look_up(None)
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "status": "ok",
+            "version": __version__,
+            "uptime_seconds": round(time.monotonic() - self._started, 1),
+            "engines": self._engines(),
+            "resting_targets": sorted(self.gateway.breakers.open_targets()),
+        }
+
+
+def _model(name: str) -> dict[str, Any]:
+    owner = name.partition(":")[0] if ":" in name else "noria"
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def _not_allowed(incoming: Incoming, method: bytes) -> ApiError:
+    return ApiError(
+        405, "method_not_allowed",
+        f"{incoming.method.decode('latin-1')} does not go with this address; "
+        f"use {method.decode()}.",
+    )  # fmt: skip
+
+
+def _session(incoming: Incoming) -> str | None:
+    cookie = incoming.header(b"cookie")
+    if cookie is None:
+        return None
+    try:
+        morsel = SimpleCookie(cookie.decode("latin-1")).get(SESSION_COOKIE)
+    except CookieError:
+        return None
+    return morsel.value if morsel else None
+
+
+def _same_origin(incoming: Incoming) -> bool:
+    """Whether a browser says that the request comes from a page of this very server."""
+    site = incoming.header(b"sec-fetch-site")
+    if site is not None:
+        return site == b"same-origin"
+    origin, host = incoming.header(b"origin"), incoming.header(b"host")
+    return origin is not None and origin.partition(b"://")[2] == host

@@ -1,0 +1,377 @@
+"""The fast HTTP lane: one asyncio protocol per connection, parsed by llhttp.
+
+The calls that reach a model go straight to the gateway's core. Every other path is handed to the
+ordinary ASGI application, over the same connection. Requests on one connection are answered one
+after the other; what a client sends ahead waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import httptools
+import orjson
+
+from noria.errors import ApiError
+from noria.gateway.sink import Flow, Headers, Sink
+
+if TYPE_CHECKING:
+    from noria.gateway.door import Door
+
+__all__ = ["Incoming", "Lane", "date_line"]
+
+_MOST_AHEAD = 8
+"""Requests sent ahead on one connection before it is read no further."""
+_STATUS_LINES = {
+    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    for status in HTTPStatus
+}
+_JSON = (b"content-type", b"application/json")
+
+
+class Incoming:
+    """One request as it was parsed."""
+
+    __slots__ = ("body", "headers", "http_1_0", "keep_alive", "method", "target")
+
+    def __init__(self) -> None:
+        self.method = b""
+        self.target = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body: list[bytes] = []
+        self.keep_alive = True
+        self.http_1_0 = False
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header (its name in lower case), None where it is absent."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+    def content(self) -> bytes:
+        """The whole body."""
+        return self.body[0] if len(self.body) == 1 else b"".join(self.body)
+
+
+class Lane(asyncio.Protocol, Sink):
+    """One connection. It is the sink of the call that it is answering."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._incoming = Incoming()
+        self._header_bytes = self._body_bytes = 0
+        self._refusal: ApiError | None = None
+        self._ahead: deque[Incoming] = deque()
+        self._current: Incoming | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._flow: Flow | None = None
+        self._slow = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self.gone = asyncio.Event()
+        """Set when the client has closed the connection."""
+        self._closing = False
+        self._chunked = True
+        self._answering = False
+        """Whether a part of the present answer was written."""
+        self.client = ("", 0)
+        self.deadline = door.now() + door.config.limits.idle_seconds
+        """When the door closes the connection unless something happens before."""
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        peer = transport.get_extra_info("peername")
+        self.client = peer[:2] if isinstance(peer, tuple) else self.client
+        if not self._door.enter(self):
+            self._refuse_connection(
+                ApiError(503, "too_many_connections", "Too many connections.", retry_after=1)
+            )
+
+    def data_received(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if self._current is None and not self._header_bytes:
+            self.deadline = self._door.now() + self._door.config.limits.header_seconds
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            # A client that offers another protocol is answered in this one.
+            self._parser = httptools.HttpRequestParser(self)
+            rest = data[upgrade.args[0] :] if upgrade.args else b""
+            if rest:
+                self.data_received(rest)
+        except httptools.HttpParserError as malformed:
+            self._refuse_connection(
+                self._refusal
+                or ApiError(400, "invalid_http", f"The request is not valid HTTP: {malformed}.")
+            )
+
+    def eof_received(self) -> bool:
+        # A client may close its sending side and still wait for the answer, but most of those
+        # that do are gone; the answer's bytes would tell, and until then nothing more is read.
+        return self._current is not None and self._task is not None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._door.leave(self)
+        self._closing = True
+        self._ahead.clear()
+        self._writable.set()
+        self.gone.set()
+        if self._task is not None:
+            self._task.cancel()
+        self._transport = None
+
+    def pause_writing(self) -> None:
+        self._slow = True
+        self._writable.clear()
+        if self._flow is not None:
+            self._flow.pause()
+
+    def resume_writing(self) -> None:
+        self._slow = False
+        self._writable.set()
+        if self._flow is not None:
+            self._flow.resume()
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._incoming = Incoming()
+        self._header_bytes = self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._incoming.target += url
+        self._count_header(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._incoming.headers.append((name.lower(), value))
+        self._count_header(len(name) + len(value) + 4)
+
+    def _count_header(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > self._door.config.limits.header_bytes:
+            self._refusal = ApiError(
+                431, "headers_too_large",
+                f"The headers have over {self._door.config.limits.header_bytes} bytes.",
+            )  # fmt: skip
+            raise self._refusal
+
+    def on_headers_complete(self) -> None:
+        incoming, limits = self._incoming, self._door.config.limits
+        incoming.method = self._parser.get_method()
+        incoming.http_1_0 = self._parser.get_http_version() == "1.0"
+        incoming.keep_alive = self._parser.should_keep_alive()
+        self.deadline = self._door.now() + limits.body_seconds
+        hosts = 0
+        for name, value in incoming.headers:
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                if int(value) > limits.body_bytes:
+                    self._refuse_body()
+            elif name == b"expect" and value.lower() == b"100-continue":
+                if self._transport is not None and self._current is None:
+                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if hosts != 1 and not (hosts == 0 and incoming.http_1_0):
+            self._refusal = ApiError(400, "invalid_host", "There must be one Host header.")
+            raise self._refusal
+
+    def on_body(self, data: bytes) -> None:
+        self._body_bytes += len(data)
+        if self._body_bytes > self._door.config.limits.body_bytes:
+            self._refuse_body()
+        self._incoming.body.append(data)
+
+    def _refuse_body(self) -> None:
+        self._refusal = ApiError(
+            413, "request_too_large",
+            f"The request's body has over {self._door.config.limits.body_bytes} bytes.",
+        )  # fmt: skip
+        raise self._refusal
+
+    def on_message_complete(self) -> None:
+        incoming = self._incoming
+        self._header_bytes = 0
+        if self._current is not None:
+            self._ahead.append(incoming)
+            if len(self._ahead) >= _MOST_AHEAD and self._transport is not None:
+                self._transport.pause_reading()
+            return
+        self._begin(incoming)
+
+    # One request after the other
+
+    def _begin(self, incoming: Incoming) -> None:
+        self._current = incoming
+        self.deadline = float("inf")
+        self._task = self._door.loop.create_task(self._door.respond(incoming, self))
+
+    def _done(self) -> None:
+        """The answer was handed to the transport; go on with what was sent ahead."""
+        current, self._current, self._task, self._flow = self._current, None, None, None
+        self._answering = False
+        transport = self._transport
+        if transport is None or current is None:
+            return
+        if not current.keep_alive or self._door.closing:
+            self._closing = True
+            transport.close()
+            return
+        self.deadline = self._door.now() + self._door.config.limits.idle_seconds
+        if self._ahead:
+            incoming = self._ahead.popleft()
+            if len(self._ahead) < _MOST_AHEAD:
+                transport.resume_reading()
+            self._begin(incoming)
+
+    def expire(self) -> None:
+        """The time is up: close an idle connection, refuse a request that does not get on."""
+        if self._header_bytes or self._incoming.headers:
+            self._refuse_connection(
+                ApiError(408, "request_timeout", "The request did not arrive in time.")
+            )
+        elif self._transport is not None:
+            self._transport.close()
+
+    def give_up(self, error: ApiError) -> None:
+        """Something went wrong inside noria: say so, or cut a stream that has begun."""
+        if self._current is None:
+            return
+        if self._answering:
+            self.abort()
+        else:
+            self.fail([], error)
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is being answered."""
+        return self._current is None
+
+    def close(self) -> None:
+        """Close once what was written is sent."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.close()
+
+    def _refuse_connection(self, error: ApiError) -> None:
+        """Answer what cannot be parsed, after which the connection cannot be used."""
+        self._closing = True
+        transport = self._transport
+        if transport is None:
+            return
+        if self._current is not None:
+            # An earlier request is still being answered; its client broke the connection.
+            transport.abort()
+            return
+        self.send(error.status, _error_headers(error), orjson.dumps(error.body()), close=True)
+        transport.close()
+
+    # Sink
+
+    def answer(self, headers: Headers, body: bytes) -> None:
+        self.send(200, [_JSON, *headers], body)
+        self._done()
+
+    def fail(self, headers: Headers, error: ApiError) -> None:
+        self.send(error.status, _error_headers(error) + headers, orjson.dumps(error.body()))
+        self._done()
+
+    def begin(self, headers: Headers, flow: Flow) -> None:
+        self._flow = flow
+        self.start(
+            200,
+            [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *headers],
+        )
+        if self._slow:
+            flow.pause()
+
+    def write(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        if self._chunked:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        else:
+            self._transport.write(data)
+
+    def finish(self, last: bytes) -> None:
+        if self._transport is not None:
+            if not self._chunked:
+                self._transport.write(last)
+            elif last:
+                self._transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
+            else:
+                self._transport.write(b"0\r\n\r\n")
+        self._done()
+
+    # Writing, also for the ASGI bridge
+
+    def send(self, status: int, headers: Headers, body: bytes, *, close: bool = False) -> None:
+        """Write a whole answer."""
+        if self._transport is None:
+            return
+        head = self._head(status, headers, close)
+        bodyless = self._current is not None and self._current.method == b"HEAD"
+        self._transport.write(
+            b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), b"" if bodyless else body)
+        )
+
+    def start(self, status: int, headers: Headers) -> None:
+        """Write the head of an answer whose length is not known."""
+        current = self._current
+        self._chunked = current is None or not current.http_1_0
+        if not self._chunked and current is not None:
+            current.keep_alive = False  # Only the end of the connection marks the end.
+        self._answering = True
+        if self._transport is None:
+            return
+        extra = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
+        self._transport.write(self._head(status, headers, False) + extra)
+
+    async def drain(self) -> None:
+        """Wait until the client has taken most of what was written."""
+        await self._writable.wait()
+
+    def done(self) -> None:
+        """The ASGI bridge has written the whole answer."""
+        self._done()
+
+    def _head(self, status: int, headers: Headers, close: bool) -> bytes:
+        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
+        lines += [b"%b: %b\r\n" % header for header in headers]
+        lines.append(self._door.date_line)
+        current = self._current
+        if close or (current is not None and not current.keep_alive):
+            lines.append(b"connection: close\r\n")
+        elif current is not None and current.http_1_0:
+            lines.append(b"connection: keep-alive\r\n")
+        return b"".join(lines)
+
+
+def _error_headers(error: ApiError) -> Headers:
+    headers = [_JSON]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % error.retry_after))
+    if error.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
+    return headers
+
+
+def date_line() -> bytes:
+    """The Date header of this second."""
+    return b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()

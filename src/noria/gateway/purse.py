@@ -1,0 +1,417 @@
+"""Money that this process may spend: holds on leases from the store.
+
+A budget's money is leased from the store in portions, by one conditional UPDATE, so that the
+usual reservation is a comparison in memory. What is leased is promised: settled + leased never
+passes a budget's limit in the store, and held + used never passes a lease here, so settled + held
+never passes a limit, whatever the number of processes.
+
+Money goes back only through the journal (a `return` record): whoever is granted it afterwards
+was granted it after this process's earlier records were taken in, so that a reader of the store
+never counts the same money twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from noria.errors import ApiError, NotFound, StoreUnavailable
+from noria.models import Price
+from noria.store import (
+    BudgetRow,
+    Database,
+    Generation,
+    Grant,
+    Journal,
+    Key,
+    Shortage,
+    grant_all,
+    heartbeat,
+    list_budgets,
+    register_holder,
+)
+from noria.types import Subject, utc_now
+
+__all__ = ["Hold", "Purse", "Wish"]
+
+LEASE_SECONDS = 120.0
+_TICK_SECONDS = 0.25
+_IDLE_SECONDS = 0.5
+_HEARTBEAT_SECONDS = 10.0
+_SHARE = 4
+_MOST_REMEMBERED = 20_000
+_PATIENCE = 6
+"""How often a shortage is looked at again while other processes still hold leases."""
+
+
+@dataclass(slots=True)
+class Account:
+    """One budget's present window, as far as this process may spend it. Amounts in nano-dollars."""
+
+    budget: BudgetRow
+    start_ns: int
+    ends: float
+    """The window's end as Unix time; infinite for a total."""
+    lease_id: int = 0
+    granted: int = 0
+    used: int = 0
+    held: int = 0
+    left: int = 0
+    """What the store could still grant when it was last asked."""
+    holders: int = 1
+    largest: int = 0
+    """The largest hold seen, which decides when portions become exact."""
+    touched: float = 0.0
+    refused: tuple[float, int, ApiError] | None = None
+    """The last refusal: until when it stands, for which amount and above."""
+
+    @property
+    def free(self) -> int:
+        return self.granted - self.used - self.held
+
+
+@dataclass(slots=True)
+class Wish:
+    """What a call could cost: its price, the most prompt tokens, and the reply's limit."""
+
+    price: Price | None
+    prompt: int
+    limit: int
+    choices: int
+    seconds: float
+
+    def amount(self, limit: int) -> int:
+        """The most that the call costs with this limit for each choice, in nano-dollars."""
+        if self.price is None:
+            return 0
+        return self.price.bound(self.prompt, limit * self.choices, self.seconds)
+
+    def limit_within(self, nano: int) -> int:
+        """The largest limit for each choice that fits into an amount."""
+        assert self.price is not None
+        return min(self.limit, self.price.affordable_output(nano, self.prompt) // self.choices)
+
+
+@dataclass(slots=True)
+class Hold:
+    """Money set aside for one attempt, in every budget that applies."""
+
+    amount: int
+    limit: int
+    """The reply's limit that the amount pays for."""
+    accounts: Sequence[Account] = field(default_factory=tuple)
+
+    @property
+    def leases(self) -> list[int]:
+        """The leases that the amount stands on."""
+        return [account.lease_id for account in self.accounts]
+
+
+class Purse:
+    """The leases of one process."""
+
+    def __init__(
+        self,
+        db: Database,
+        journal: Journal,
+        generation: Generation,
+        holder: str,
+        take_in: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._journal = journal
+        self._generation = generation
+        self._holder = holder
+        self._take_in = take_in
+        self._seen = -1
+        self._budgets: dict[tuple[Subject, str], BudgetRow] = {}
+        self._accounts: dict[tuple[int, int], Account] = {}
+        self._current: dict[int, Account] = {}
+        self._applying: dict[tuple[str, str, str], tuple[BudgetRow, ...]] = {}
+        self._lock = asyncio.Lock()
+        self._valid_until = 0.0
+
+    async def start(self) -> None:
+        """Make the holder known and read the budgets.
+
+        Raises:
+            StoreUnavailable: the database does not answer.
+        """
+        await asyncio.to_thread(register_holder, self._db, self._holder, os.getpid(), LEASE_SECONDS)
+        self._valid_until = time.monotonic() + LEASE_SECONDS
+        await self._reload()
+
+    # Which budgets apply
+
+    async def budgets_for(self, key: Key, model: str, target: str) -> tuple[BudgetRow, ...]:
+        """Every budget that a call must fit."""
+        if self._generation.value != self._seen:
+            await self._reload()
+        asked = (key.id, model, target)
+        found = self._applying.get(asked)
+        if found is None:
+            subjects = [
+                (Subject.INSTALLATION, ""),
+                (Subject.TEAM, key.team),
+                (Subject.USER, key.user),
+                (Subject.KEY, key.id),
+                (Subject.MODEL, model),
+            ]
+            if target != model:
+                subjects.append((Subject.MODEL, target))
+            found = tuple(
+                self._budgets[subject, name]
+                for subject, name in subjects
+                if name is not None and (subject, name) in self._budgets
+            )
+            if len(self._applying) >= _MOST_REMEMBERED:
+                self._applying.clear()
+            self._applying[asked] = found
+        return found
+
+    async def _reload(self) -> None:
+        seen = self._generation.value
+        try:
+            rows = await asyncio.to_thread(list_budgets, self._db)
+        except StoreUnavailable:
+            if self._seen < 0:
+                raise
+            return  # What was known goes on; the leases bound it.
+        self._budgets = {(row.subject, row.name): row for row in rows}
+        self._applying.clear()
+        self._current.clear()
+        self._seen = seen
+
+    # Reserve and settle
+
+    async def reserve(self, budgets: Iterable[BudgetRow], wish: Wish) -> Hold:
+        """Set aside the most that an attempt can cost, lowering its limit where it must.
+
+        Raises:
+            ApiError: 429 `budget_exhausted` when not even the prompt fits into what is left of a
+                window, 429 `budget_held` when it would once running calls have settled, 503 when
+                the leases are used up and the database does not answer.
+        """
+        amount = wish.amount(wish.limit)
+        now = time.time()
+        accounts = [self._account(budget, now) for budget in budgets]
+        if not accounts or amount == 0:
+            return Hold(amount, wish.limit)
+        if self._fits(accounts, amount):
+            return self._take(accounts, amount, wish.limit)
+        async with self._lock:
+            return await self._reserve_slowly(accounts, wish)
+
+    def settle(self, hold: Hold, cost: int) -> bool:
+        """Release a hold and charge its cost. Tells whether the cost was above the hold.
+
+        To be called after the attempt's end stands in the journal: money that is given back
+        here may be granted to another process as soon as the records up to here are taken in.
+        """
+        for account in hold.accounts:
+            account.held -= hold.amount
+            account.used += cost
+            if account.holders > 1 and account.left < account.holders * account.largest:
+                self._give_back(account)
+        return bool(hold.accounts) and cost > hold.amount
+
+    def _account(self, budget: BudgetRow, now: float) -> Account:
+        account = self._current.get(budget.id)
+        if account is not None and now < account.ends:
+            return account
+        at: datetime = utc_now()
+        start_ns = int(budget.budget.window.start(at).timestamp()) * 1_000_000_000
+        end = budget.budget.window.end(at)
+        account = self._accounts.get((budget.id, start_ns))
+        if account is None:
+            account = Account(budget, start_ns, end.timestamp() if end else float("inf"))
+            self._accounts[budget.id, start_ns] = account
+        account.budget = budget  # Its limit may have changed; the lease and its holds go on.
+        self._current[budget.id] = account
+        return account
+
+    def _fits(self, accounts: Sequence[Account], amount: int) -> bool:
+        return time.monotonic() < self._valid_until and all(
+            account.granted - account.used - account.held >= amount for account in accounts
+        )
+
+    def _take(self, accounts: Sequence[Account], amount: int, limit: int) -> Hold:
+        now = time.monotonic()
+        for account in accounts:
+            account.held += amount
+            account.touched = now
+            if amount > account.largest:
+                account.largest = amount
+        return Hold(amount, limit, accounts)
+
+    async def _reserve_slowly(self, accounts: Sequence[Account], wish: Wish) -> Hold:
+        limit, least = wish.limit, wish.amount(1)
+        for account in accounts:
+            if account.refused and time.monotonic() < account.refused[0] and least > account.free:
+                if least >= account.refused[1]:
+                    raise account.refused[2]
+        shortage: list[tuple[Account, Shortage]] | None = None
+        for patience in range(_PATIENCE):
+            amount = wish.amount(limit)
+            if self._fits(accounts, amount):
+                return self._take(accounts, amount, limit)
+            shortage = await self._top_up(accounts, amount)
+            if shortage is None:
+                continue
+            within = min(self._obtainable(account, short) for account, short in shortage)
+            if (lower := wish.limit_within(within)) >= 1 and lower < limit:
+                limit = lower
+                continue
+            limit = wish.limit
+            if not self._others_may_return(shortage):
+                break
+            if patience:
+                await asyncio.sleep(_TICK_SECONDS)
+            await self._take_in_now()
+        raise self._refusal(shortage or [], least)
+
+    async def _top_up(
+        self, accounts: Sequence[Account], amount: int
+    ) -> list[tuple[Account, Shortage]] | None:
+        """Lease what is missing. Gives the shortages, with every account's standing, if any."""
+        wants = []
+        for account in accounts:
+            least = max(0, amount - account.free)
+            portion = account.left // (_SHARE * max(1, account.holders))
+            exact = account.left < account.holders * max(account.largest, amount)
+            want = least if exact else max(least, portion)
+            wants.append((account.budget.id, account.start_ns, want, least))
+        try:
+            if time.monotonic() >= self._valid_until:
+                await self._beat()
+            granted = await asyncio.to_thread(
+                grant_all, self._db, self._holder, wants, LEASE_SECONDS
+            )
+        except StoreUnavailable:
+            raise ApiError(
+                503, "store_unavailable",
+                "The database does not answer and the money leased before is used up. Try again.",
+                retry_after=2,
+            ) from None  # fmt: skip
+        except NotFound:
+            # This process was given up meanwhile, or a budget was lifted.
+            await self._beat()
+            await self._reload()
+            raise ApiError(
+                503, "budgets_changed", "The budgets have just changed. Try again.", retry_after=1
+            ) from None
+        short: list[tuple[Account, Shortage]] = []
+        for account, answer in zip(accounts, granted, strict=True):
+            if isinstance(answer, Shortage):
+                account.left = max(0, answer.limit - answer.settled - answer.leased)
+                short.append((account, answer))
+        if short:
+            return short  # All or nothing: what the others would have been granted was not.
+        for account, answer in zip(accounts, granted, strict=True):
+            assert isinstance(answer, Grant)
+            account.lease_id = answer.lease_id
+            account.granted += answer.granted
+            account.left = answer.left
+            account.holders = answer.holders
+        return None
+
+    @staticmethod
+    def _obtainable(account: Account, short: Shortage) -> int:
+        return account.free + max(0, short.limit - short.settled - short.leased)
+
+    @staticmethod
+    def _others_may_return(shortage: list[tuple[Account, Shortage]]) -> bool:
+        """Whether money may come back: pending records of ours, or leases of other processes."""
+        return any(
+            short.leased > account.granted - account.used and short.settled < short.limit
+            for account, short in shortage
+        )
+
+    def _refusal(self, shortage: list[tuple[Account, Shortage]], least: int) -> ApiError:
+        for account, short in shortage:
+            if self._obtainable(account, short) < least:
+                refusal = self._refusal_of(account, short, least)
+                account.refused = (time.monotonic() + _TICK_SECONDS, least, refusal)
+                return refusal
+        return ApiError(
+            429, "budget_held",
+            "What is left of the budget is being moved between processes. Try again.",
+            retry_after=1,
+        )  # fmt: skip
+
+    @staticmethod
+    def _refusal_of(account: Account, short: Shortage, least: int) -> ApiError:
+        budget = account.budget
+        of = f"{budget.subject} {budget.name}" if budget.name else "this installation"
+        if budget.subject is Subject.KEY:
+            of = "this key"
+        if short.limit - short.settled >= least:
+            return ApiError(
+                429, "budget_held",
+                f"What is left of the budget of {of} ({budget.budget}) is held by calls that are "
+                "still running. Try again when they have ended.",
+                retry_after=1,
+            )  # fmt: skip
+        ends = budget.budget.window.end(utc_now())
+        until = f" It opens again at {ends:%Y-%m-%d %H:%M} UTC." if ends else ""
+        return ApiError(
+            429, "budget_exhausted", f"The budget of {of} ({budget.budget}) is used up.{until}"
+        )
+
+    async def _take_in_now(self) -> None:
+        try:
+            await asyncio.to_thread(self._take_in)
+        except StoreUnavailable:
+            return
+
+    # Giving back
+
+    def _give_back(self, account: Account) -> None:
+        free = account.free
+        if free > 0 and account.lease_id:
+            account.granted -= free
+            self._journal.append(
+                {"t": "return", "lease": account.lease_id, "amount": free, "at": time.time_ns()}
+            )
+
+    def _return_idle(self) -> None:
+        now, wall = time.monotonic(), time.time()
+        for slot, account in tuple(self._accounts.items()):
+            over = wall >= account.ends
+            if over or now - account.touched > _IDLE_SECONDS:
+                self._give_back(account)
+            if over and account.held == 0:
+                del self._accounts[slot]
+
+    async def _beat(self) -> None:
+        before = time.monotonic()
+        if not await asyncio.to_thread(heartbeat, self._db, self._holder, LEASE_SECONDS):
+            # The store took this process for dead and charged its leases; their money is gone.
+            self._accounts.clear()
+            self._current.clear()
+            await asyncio.to_thread(
+                register_holder, self._db, self._holder, os.getpid(), LEASE_SECONDS
+            )
+        self._valid_until = before + LEASE_SECONDS
+
+    async def run(self) -> None:
+        """Keep the leases alive and give idle money back, until cancelled."""
+        beat = time.monotonic()
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._return_idle()
+            if time.monotonic() - beat >= _HEARTBEAT_SECONDS:
+                beat = time.monotonic()
+                try:
+                    await self._beat()
+                except StoreUnavailable:
+                    continue
+
+    def close(self) -> None:
+        """Give everything back that is not held."""
+        for account in self._accounts.values():
+            self._give_back(account)

@@ -1,0 +1,169 @@
+"""What is written into the journal of a call: its beginning, each further attempt, its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from noria.errors import ApiError, StoreUnavailable
+from noria.gateway.purse import Hold
+from noria.gateway.request import Endpoint, Request
+from noria.models import Target
+from noria.store import Journal, Key
+from noria.types import Status, Usage, new_span_id, new_trace_id
+
+__all__ = ["CallRecord"]
+
+
+@dataclass(slots=True)
+class CallRecord:
+    """One call as the journal sees it. Every method writes at most one record."""
+
+    journal: Journal
+    endpoint: Endpoint
+    key: Key
+    raw: bytes
+    content: bool = True
+    """Whether messages and replies are kept."""
+    trace_id: str = field(default_factory=new_trace_id)
+    span_id: str = field(default_factory=new_span_id)
+    started_ns: int = field(default_factory=time.monotonic_ns)
+    at_ns: int = field(default_factory=time.time_ns)
+    request: Request | None = None
+    attempts: int = 0
+
+    def hold(self, target: Target, hold: Hold) -> int:
+        """Write the hold of one attempt, before its first byte goes upstream.
+
+        Returns: the attempt's number, from 0.
+
+        Raises:
+            ApiError: 503 when the journal cannot be written.
+        """
+        number = self.attempts
+        meta: dict[str, Any] = {
+            "t": "hold" if number == 0 else "attempt",
+            "id": self.span_id,
+            "n": number,
+            "target": target.name,
+            "at": self.at_ns if number == 0 else time.time_ns(),
+            "hold": hold.amount,
+            "leases": hold.leases,
+        }
+        try:
+            if number == 0:
+                meta |= self._identity()
+                self.journal.append(meta, self.raw if self.content else b"")
+            else:
+                self.journal.append(meta)
+        except StoreUnavailable as failed:
+            raise ApiError(
+                503, "journal_unavailable",
+                f"The call cannot be recorded, so it was not made: {failed.message}",
+                retry_after=5,
+            ) from None  # fmt: skip
+        self.attempts = number + 1
+        return number
+
+    def settle(self, number: int, cost: int, code: str, error: str, usage: Usage | None) -> None:
+        """Close one attempt that failed; the call goes on."""
+        meta: dict[str, Any] = {
+            "t": "settle", "id": self.span_id, "n": number, "cost": cost,
+            "code": code, "error": error,
+        }  # fmt: skip
+        if usage is not None:
+            meta |= {"in": usage.input_tokens, "out": usage.output_tokens}
+        self.journal.append(meta)
+
+    def end(
+        self,
+        number: int | None,
+        status: Status,
+        *,
+        target: Target | None = None,
+        usage: Usage | None = None,
+        cost: int = 0,
+        response: bytes = b"",
+        sse: bool = False,
+        first_token_ns: int | None = None,
+        error: ApiError | None = None,
+        overrun: bool = False,
+        estimated: bool = False,
+    ) -> None:
+        """Write the end of the call, before the last byte goes down.
+
+        Raises:
+            StoreUnavailable: the journal cannot be written.
+        """
+        meta: dict[str, Any] = {
+            "t": "end",
+            "id": self.span_id,
+            "n": number,
+            "status": status,
+            "at": time.time_ns(),
+            "ms": self.elapsed_ms(),
+            "cost": cost,
+        }
+        if target is not None:
+            meta["target"] = target.name
+        if usage is not None:
+            meta["in"] = usage.input_tokens
+            meta["out"] = usage.output_tokens
+            if usage.cached_tokens:
+                meta["cached"] = usage.cached_tokens
+            if usage.reasoning_tokens:
+                meta["reasoning"] = usage.reasoning_tokens
+            if usage.compute_ms:
+                meta["attrs"] = {"compute_ms": usage.compute_ms}
+        if first_token_ns is not None:
+            meta["ttft"] = round((first_token_ns - self.started_ns) / 1e6, 3)
+        if sse:
+            meta["sse"] = True
+        if overrun:
+            meta["overrun"] = True
+        if estimated:
+            meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
+        if error is not None:
+            meta["code"], meta["error"] = error.code, error.message
+        self.journal.append(meta, response if self.content else b"")
+
+    def refused(self, error: ApiError) -> None:
+        """Write a call that never held money: the door refused it."""
+        self._never_held(Status.REFUSED, {"code": error.code, "error": error.message})
+
+    def left(self) -> None:
+        """Write a call whose caller went away while it held nothing."""
+        if self.attempts:
+            self.end(None, Status.CANCELLED)
+        else:
+            self._never_held(Status.CANCELLED, {})
+
+    def _never_held(self, status: Status, why: dict[str, Any]) -> None:
+        meta = self._identity() | why
+        meta |= {"t": "span", "id": self.span_id, "at": self.at_ns, "status": status}
+        meta |= {"ms": self.elapsed_ms(), "cost": 0}
+        try:
+            self.journal.append(meta, self.raw if self.content else b"", b"")
+        except StoreUnavailable:
+            return  # It spent nothing, and the caller still learns of it.
+
+    def elapsed_ms(self) -> float:
+        """Milliseconds since the call began."""
+        return round((time.monotonic_ns() - self.started_ns) / 1e6, 3)
+
+    def _identity(self) -> dict[str, Any]:
+        request, key = self.request, self.key
+        meta: dict[str, Any] = {
+            "trace": self.trace_id,
+            "kind": self.endpoint.kind,
+            "model": request.model if request else None,
+            "key": key.id,
+            "stream": request.stream if request else False,
+            "content": self.content,
+        }
+        if key.team is not None:
+            meta["team"] = key.team
+        if key.user is not None:
+            meta["user"] = key.user
+        return meta

@@ -1,0 +1,198 @@
+"""Reading a request once, and writing it again for the target that is to answer it.
+
+What the door itself relies on is checked here, with the field's name in the refusal; everything
+else is the upstream's to judge and passes through unchanged.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from noria.errors import ApiError
+from noria.models import Target
+from noria.types import SpanKind
+
+__all__ = ["Endpoint", "Request", "read_request"]
+
+_MOST_CHOICES = 128
+_MOST_MESSAGES = 100_000
+
+
+class Endpoint(enum.Enum):
+    """The calls that reach a model."""
+
+    CHAT = ("/chat/completions", SpanKind.CHAT)
+    EMBEDDINGS = ("/embeddings", SpanKind.EMBEDDING)
+
+    def __init__(self, path: str, kind: SpanKind) -> None:
+        self.path = path.encode()
+        self.kind = kind
+
+
+@dataclass(slots=True)
+class Request:
+    """A request as it was read: the caller's JSON and what the pipeline needs of it."""
+
+    endpoint: Endpoint
+    raw: bytes
+    fields: dict[str, Any]
+    model: str
+    stream: bool = False
+    wants_usage: bool = False
+    """Whether the caller asked for the usage chunk of a stream."""
+    limit: int | None = None
+    """The most tokens that the caller wants for each choice."""
+    choices: int = 1
+
+    def payload(self, target: Target, limit: int | None) -> bytes:
+        """The JSON for one target: its own model name, the limit that was reserved for,
+        and usage asked for in a stream."""
+        fields = self.fields | {"model": target.model}
+        if limit is not None and limit != self.limit:
+            fields.pop("max_tokens", None)
+            fields.pop("max_completion_tokens", None)
+            fields[_limit_field(self.fields, target)] = limit
+        if self.stream and target.upstream.usage_in_stream:
+            options = self.fields.get("stream_options") or {}
+            fields["stream_options"] = options | {"include_usage": True}
+        return orjson.dumps(fields)
+
+    def unbounded(self, image_allowance: int | None) -> tuple[str, str] | None:
+        """The field whose cost has no bound, with the reason, where there is one."""
+        fields = self.fields
+        for name in ("audio", "prediction", "web_search_options"):
+            if fields.get(name) is not None:
+                return name, "what it costs cannot be known before the call"
+        if fields.get("service_tier") not in (None, "default", "flex"):
+            return "service_tier", "other tiers than default and flex have prices of their own"
+        for number, tool in enumerate(fields.get("tools") or ()):
+            if isinstance(tool, dict) and tool.get("type", "function") not in (
+                "function",
+                "custom",
+            ):
+                return (
+                    f"tools[{number}].type",
+                    "tools that run at the provider have prices of their own",
+                )
+        for number, message in enumerate(fields.get("messages") or ()):
+            content = message.get("content")
+            if not isinstance(content, list):
+                continue
+            for part in content:
+                kind = part.get("type") if isinstance(part, dict) else None
+                if kind in ("text", "refusal") or (kind == "image_url" and image_allowance):
+                    continue
+                return (
+                    f"messages[{number}].content",
+                    f"a part of type {kind} has no bound in tokens",
+                )
+        return None
+
+    def images(self) -> int:
+        """How many images the messages carry."""
+        return sum(
+            isinstance(part, dict) and part.get("type") == "image_url"
+            for message in self.fields.get("messages") or ()
+            if isinstance(message.get("content"), list)
+            for part in message["content"]
+        )
+
+
+def _limit_field(fields: dict[str, Any], target: Target) -> str:
+    for name in ("max_completion_tokens", "max_tokens"):
+        if fields.get(name) is not None:
+            return name
+    # OpenAI's newer models refuse the old name; many other servers do not know the new one.
+    return "max_completion_tokens" if target.provider == "openai" else "max_tokens"
+
+
+def read_request(endpoint: Endpoint, raw: bytes) -> Request:
+    """Read and check a request's JSON.
+
+    Raises:
+        ApiError: 400, with the name of the field that cannot be used.
+    """
+    try:
+        fields = orjson.loads(raw)
+    except orjson.JSONDecodeError as malformed:
+        raise ApiError(
+            400, "invalid_json", f"The request's body is not valid JSON: {malformed}"
+        ) from None
+    if not isinstance(fields, dict):
+        raise ApiError(400, "invalid_json", "The request's body must be a JSON object.")
+    model = fields.get("model")
+    if not isinstance(model, str) or not model or len(model) > 300:
+        raise _invalid("model", "the name of a model, such as local:smollm2", model)
+    request = Request(endpoint, raw, fields, model)
+    if endpoint is Endpoint.CHAT:
+        _read_chat(request, fields)
+    elif not _is_embedding_input(fields.get("input")):
+        raise _invalid("input", "a text, a list of texts, or tokens", fields.get("input"))
+    return request
+
+
+def _read_chat(request: Request, fields: dict[str, Any]) -> None:
+    messages = fields.get("messages")
+    if not isinstance(messages, list) or not 0 < len(messages) <= _MOST_MESSAGES:
+        raise _invalid("messages", "a list of at least one message", messages)
+    for number, message in enumerate(messages):
+        if not isinstance(message, dict):
+            raise _invalid(f"messages[{number}]", "an object with role and content", message)
+        if not isinstance(message.get("role"), str):
+            raise _invalid(f"messages[{number}].role", "a text such as user", message.get("role"))
+        if not isinstance(message.get("content"), (str, list, type(None))):
+            raise _invalid(f"messages[{number}].content", "a text or a list of parts", "other")
+    for name, (fits, what) in _OPTIONAL.items():
+        value = fields.get(name)
+        if value is not None and not fits(value):
+            raise _invalid(name, what, value)
+    request.stream = fields.get("stream") is True
+    options = fields.get("stream_options")
+    request.wants_usage = bool(options and options.get("include_usage"))
+    request.choices = fields.get("n") or 1
+    limits = (fields.get("max_tokens"), fields.get("max_completion_tokens"))
+    request.limit = max((limit for limit in limits if limit is not None), default=None)
+
+
+def _is_count(value: object, most: int = 2**31) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
+
+
+def _is_number(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda value: (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
+    )
+
+
+_OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "stream": (lambda value: isinstance(value, bool), "true or false"),
+    "stream_options": (lambda value: isinstance(value, dict), "an object"),
+    "n": (lambda value: _is_count(value, _MOST_CHOICES), f"a whole number, 1 to {_MOST_CHOICES}"),
+    "max_tokens": (_is_count, "a whole number of at least 1"),
+    "max_completion_tokens": (_is_count, "a whole number of at least 1"),
+    "temperature": (_is_number(0, 2), "a number from 0 to 2"),
+    "top_p": (_is_number(0, 1), "a number from 0 to 1"),
+    "tools": (lambda value: isinstance(value, list), "a list of tools"),
+    "response_format": (lambda value: isinstance(value, dict), "an object with a type"),
+    "seed": (lambda value: isinstance(value, int), "a whole number"),
+}
+
+
+def _is_embedding_input(value: object) -> bool:
+    if isinstance(value, str):
+        return bool(value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(item, (str, int, list)) and not isinstance(item, bool) for item in value)
+    )
+
+
+def _invalid(field: str, what: str, value: object) -> ApiError:
+    said = "is missing" if value is None else "cannot be used"
+    return ApiError(400, "invalid_value", f"{field} {said}: it must be {what}.", param=field)

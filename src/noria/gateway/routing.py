@@ -1,0 +1,102 @@
+"""Which target is tried next, and when a target is left alone for a while."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+
+from noria.config import Routing
+from noria.models import Route, Target
+
+__all__ = ["Breaker", "Breakers", "backoff", "order", "parse_retry_after"]
+
+_MOST_PATIENCE_SECONDS = 20.0
+
+
+class Breaker:
+    """Counts a target's failures in a row. After so many it is open: nothing is sent for a
+    while, then one call tries again, and the first success closes it."""
+
+    def __init__(self, failures: int, seconds: float) -> None:
+        self._most = failures
+        self._seconds = seconds
+        self._failures = 0
+        self._opened = 0.0
+
+    def allows(self) -> bool:
+        """Whether a call may be sent now. While open, one call in each period may."""
+        if self._failures < self._most:
+            return True
+        now = time.monotonic()
+        if now - self._opened < self._seconds:
+            return False
+        self._opened = now
+        return True
+
+    @property
+    def open(self) -> bool:
+        """Whether calls are being held back."""
+        return self._failures >= self._most
+
+    def succeeded(self) -> None:
+        """An answer came."""
+        self._failures = 0
+
+    def failed(self) -> None:
+        """No answer came, or the server said that it failed."""
+        self._failures += 1
+        if self._failures >= self._most:
+            self._opened = time.monotonic()
+
+
+class Breakers:
+    """One breaker for each target that was ever tried."""
+
+    def __init__(self, routing: Routing) -> None:
+        self._routing = routing
+        self._breakers: dict[str, Breaker] = {}
+
+    def __getitem__(self, target: Target) -> Breaker:
+        breaker = self._breakers.get(target.name)
+        if breaker is None:
+            breaker = Breaker(self._routing.breaker_failures, self._routing.breaker_seconds)
+            self._breakers[target.name] = breaker
+        return breaker
+
+    def open_targets(self) -> Iterator[str]:
+        """The names of the targets that are left alone at present."""
+        return (name for name, breaker in self._breakers.items() if breaker.open)
+
+
+def order(route: Route) -> tuple[Target, ...]:
+    """The targets in the order to try them: the first by weight, the others as they stand."""
+    targets = route.targets
+    if route.weights is None or len(targets) == 1:
+        return targets
+    (first,) = random.choices(range(len(targets)), weights=route.weights)  # noqa: S311
+    return (targets[first], *targets[:first], *targets[first + 1 :])
+
+
+def backoff(retry: int, base: float, retry_after: float | None) -> float:
+    """Seconds to wait before a further attempt: what the server asked for, else twice as long
+    each time, drawn at random between half and the whole so that callers do not come back
+    together."""
+    if retry_after is not None:
+        return min(retry_after, _MOST_PATIENCE_SECONDS)
+    return float(min(base * 2 ** (retry - 1), _MOST_PATIENCE_SECONDS)) * random.uniform(0.5, 1)  # noqa: S311
+
+
+def parse_retry_after(text: str | None) -> float | None:
+    """Seconds from a `Retry-After` header (a number or a date); None where it says nothing."""
+    if text is None:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, TypeError):
+        return None

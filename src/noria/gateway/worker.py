@@ -1,0 +1,160 @@
+"""One worker process: its journal, its leases, its door; and the process that takes journals in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from noria.config import Config
+from noria.errors import StoreUnavailable
+from noria.gateway.asgi import ASGIApp
+from noria.gateway.core import Gateway
+from noria.gateway.door import Door
+from noria.gateway.keyring import KeyRing
+from noria.gateway.limits import Limits
+from noria.gateway.metrics import render_metrics
+from noria.gateway.purse import Purse
+from noria.gateway.upstream import Upstreams
+from noria.models import Catalogue, EngineDirectory, assemble
+from noria.store import Database, Generation, Intake, Journal, poll_generation
+from noria.types import new_span_id
+
+__all__ = ["open_gateway", "run_intake", "run_worker"]
+
+log = logging.getLogger("noria.worker")
+
+_POLL_SECONDS = 1.0
+_DRAIN_SECONDS = 10.0
+
+
+@asynccontextmanager
+async def open_gateway(
+    config: Config,
+    db: Database,
+    engines: EngineDirectory | None = None,
+    *,
+    worker: int = 0,
+    workers: int = 1,
+) -> AsyncIterator[Gateway]:
+    """The core, ready to answer calls in this process and this event loop.
+
+    Args:
+        config: the configuration.
+        db: the store of the home; must not be shared with a parent process.
+        engines: where the embedded engines listen.
+        worker: this process's number among those that serve the home, from 0.
+        workers: how many there are.
+
+    Raises:
+        StoreUnavailable: the database does not answer or the journal cannot be made.
+    """
+    home = config.home
+    generation = Generation(home)
+    holder = new_span_id()
+    journal = Journal(
+        home, holder, sync=config.journal.sync, segment_bytes=config.journal.segment_bytes
+    )
+    intake = Intake(db, assemble=assemble)
+    limits = Limits(home, worker, workers)
+    limits.clear()
+    upstreams = Upstreams(config.routing)
+    purse = Purse(db, journal, generation, holder, intake.take_in)
+    chores: list[asyncio.Task[None]] = []
+    try:
+        await purse.start()
+        chores = [
+            asyncio.create_task(purse.run()),
+            asyncio.create_task(_watch_other_machines(db, generation)),
+        ]
+        yield Gateway(
+            config,
+            Catalogue(config, engines=engines),
+            KeyRing(db, generation),
+            purse,
+            limits,
+            journal,
+            upstreams,
+        )
+    finally:
+        for chore in chores:
+            chore.cancel()
+        upstreams.close()
+        with suppress(StoreUnavailable):
+            purse.close()
+            journal.append({"t": "close"})
+        journal.close()
+
+
+async def _watch_other_machines(db: Database, generation: Generation) -> None:
+    """Changes made on other machines are not in this home's shared memory: ask for them."""
+    if db.dialect == "sqlite":
+        return
+    seen: int | None = None
+    while True:
+        with suppress(StoreUnavailable):
+            value = await asyncio.to_thread(poll_generation, db)
+            if seen is not None and value != seen:
+                generation.bump()
+            seen = value
+        await asyncio.sleep(_POLL_SECONDS)
+
+
+def run_worker(
+    config: Config,
+    listener: socket.socket,
+    engines: EngineDirectory,
+    pages: Callable[[Database, Catalogue], ASGIApp],
+    states: Callable[[], dict[str, Any]],
+    number: int,
+) -> None:
+    """Serve until SIGTERM. To be called in a process of its own."""
+    import uvloop
+
+    uvloop.run(_serve(config, listener, engines, pages, states, number))
+
+
+async def _serve(
+    config: Config,
+    listener: socket.socket,
+    engines: EngineDirectory,
+    pages: Callable[[Database, Catalogue], ASGIApp],
+    states: Callable[[], dict[str, Any]],
+    number: int,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, lambda: None)  # The supervisor passes it on.
+    db = Database(config.store_url, config.home, sync=config.journal.sync)
+    opened = open_gateway(config, db, engines, worker=number, workers=config.server.workers)
+    async with opened as gateway:
+        door = Door(
+            config,
+            gateway,
+            pages=lambda: pages(db, gateway.catalogue),
+            metrics=lambda: render_metrics(db),
+            engines=states,
+        )
+        await door.open(listener)
+        await stop.wait()
+        await door.close(_DRAIN_SECONDS)
+    db.close()
+
+
+def run_intake(config: Config) -> None:
+    """Take journals in until SIGTERM, then once more. To be called in a process of its own."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    db = Database(config.store_url, config.home, sync=config.journal.sync)
+    intake = Intake(db, assemble=assemble)
+    intake.run(stop)
+    with suppress(StoreUnavailable):
+        intake.take_in()
+    db.close()
