@@ -58,35 +58,45 @@ class Server(Section):
     """The door."""
 
     host: str = "127.0.0.1"
+    """The address to listen on; `0.0.0.0` lets other machines in."""
     port: int = Field(8600, ge=0, le=65535)
     """0 takes any free port."""
     workers: int = Field(1, ge=1, le=256)
+    """Serving processes, which share port, budgets and records."""
 
 
 class Limits(Section):
     """What the door accepts. Sizes in bytes, times in seconds."""
 
     body_bytes: int = Field(32 * 1024 * 1024, ge=1024)
+    """The longest body of a request."""
     header_bytes: int = Field(64 * 1024, ge=1024)
+    """The most that the head of a request may take."""
     header_seconds: float = Field(15.0, gt=0)
     """From the first byte of a request to the end of its headers."""
     body_seconds: float = Field(60.0, gt=0)
+    """From the end of the headers to the end of the body."""
     idle_seconds: float = Field(75.0, gt=0)
     """How long an idle connection is kept."""
     connections: int = Field(10_000, ge=1)
+    """Clients at the same time, in each process."""
 
 
 class Provider(Section):
     """A server that speaks OpenAI's wire."""
 
     base_url: str = Field(pattern=r"^https?://[^\s]+$")
+    """Where the paths of OpenAI's API begin, such as `https://host/v1`."""
     api_key_env: str | None = None
     """The environment variable that holds the key; left out where none is needed."""
     clearance: LabelText = Label.PUBLIC
+    """The highest label of what may be sent there."""
     headers: dict[str, str] = Field(default_factory=dict)
     """Sent with every request, for servers that want more than a bearer token."""
     concurrency: int | None = Field(None, ge=1)
+    """Calls at the same time, from all processes of this home."""
     rpm: int | None = Field(None, ge=1)
+    """Requests a minute, from all processes of this home."""
     prompt_allowance: int = Field(512, ge=0)
     """Tokens that the server may add to a prompt (a chat template, a hidden system prompt)."""
     image_allowance: int | None = Field(None, ge=0)
@@ -99,9 +109,14 @@ class PriceOverride(Section):
     """USD per million tokens, or for a local model USD per hour of computing."""
 
     input: float | None = Field(None, ge=0)
+    """USD per million tokens of prompt."""
     output: float | None = Field(None, ge=0)
+    """USD per million tokens of reply; left out, the same as `input`."""
     cached_input: float | None = Field(None, ge=0)
+    """USD per million tokens that the provider read from its prompt cache; left out, as
+    `input`."""
     compute_hour: float | None = Field(None, ge=0)
+    """USD per hour of computing, for an embedded model."""
 
     @model_validator(mode="after")
     def _complete(self) -> PriceOverride:
@@ -114,11 +129,13 @@ class ModelRoute(Section):
     """A model name of your own: targets tried in this order, or drawn by weight."""
 
     targets: list[str] = Field(min_length=1)
+    """Models as `provider:model`."""
     weights: list[float] | None = None
     """The chance of each target to be tried first; the others follow in order."""
     hedge_seconds: float | None = Field(None, gt=0)
     """Start the next target as well when the first has not begun to answer by then."""
     record_content: bool | None = None
+    """Whether messages are kept; left out, `recording.content` decides."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> ModelRoute:
@@ -137,14 +154,19 @@ class Routing(Section):
     retries: int = Field(2, ge=0, le=10)
     """Further attempts at the same target, before the next target is tried."""
     backoff_seconds: float = Field(0.25, gt=0)
+    """The pause before the first retry; it doubles each time, and jitter is added."""
     connect_seconds: float = Field(5.0, gt=0)
+    """The longest wait for a connection."""
     first_byte_seconds: float = Field(120.0, gt=0)
+    """The longest wait for the first byte of an answer."""
     stall_seconds: float = Field(60.0, gt=0)
     """The longest silence inside a stream."""
     total_seconds: float = Field(600.0, gt=0)
+    """The longest that one attempt may take."""
     breaker_failures: int = Field(5, ge=1)
     """Failures in a row that open a target's breaker."""
     breaker_seconds: float = Field(10.0, gt=0)
+    """How long an open breaker keeps a target out before it is tried again."""
     default_max_tokens: int = Field(1024, ge=1)
     """Sent and held for a call under a money budget that sets no limit of its own."""
 
@@ -153,14 +175,18 @@ class Budgets(Section):
     """Budgets that do not belong to a team, a user or a key."""
 
     installation: BudgetText | None = None
+    """On everything together."""
     models: dict[str, BudgetText] = Field(default_factory=dict)
+    """On a model, by the name that callers ask for."""
     apps: dict[str, BudgetText] = Field(default_factory=dict)
+    """On an app."""
 
 
 class TeamOrUser(Section):
     """A team or a user that the file knows."""
 
     budget: BudgetText | None = None
+    """On all keys of the team or user together."""
 
 
 class Store(Section):
@@ -176,12 +202,14 @@ class Journal(Section):
     sync: bool = False
     """Survive the death of the machine and not only of the process, at the price of an fsync."""
     segment_bytes: int = Field(64 * 1024 * 1024, ge=1024 * 1024)
+    """A journal goes on in a new file when it has grown to this size."""
 
 
 class Recording(Section):
     """What is kept of each call beside its figures."""
 
     content: bool = True
+    """Whether messages and replies are kept."""
 
 
 class Engines(Section):
