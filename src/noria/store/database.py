@@ -187,8 +187,11 @@ class Database:
 
         class Guarded(sqlite3.Connection):
             def close(self) -> None:
-                with lock:
-                    super().close()
+                try:
+                    with lock:
+                        super().close()
+                except FileNotFoundError:
+                    super().close()  # the home is gone, and with it anything to guard
 
         engine = create_engine(
             url,
