@@ -53,8 +53,9 @@ _ADD_SUMS = (
 _ADD_CALLS = (
     "(grain, start_ns, model, bucket) DO UPDATE SET calls = latencies.calls + excluded.calls"
 )
-# The fastest level, and a window that fits messages: setting zlib up costs more than deflating.
-_LEVEL = 1
+# With its default window zlib asks the kernel for fresh memory each time, which takes twice as
+# long as deflating a usual body; the small one is as good for texts of about its size.
+_LEVEL, _SMALL_WINDOW, _WINDOW = 1, 13, 15
 
 
 def load(connection: Connection, span_ids: Collection[str], lease_ids: Iterable[int]) -> Ledger:
@@ -213,7 +214,11 @@ def _attributes(draft: Draft) -> str | None:
 
 
 def _deflated(body: bytes | None) -> bytes | None:
-    return None if body is None else zlib.compress(body, _LEVEL)
+    if body is None:
+        return None
+    window = _SMALL_WINDOW if len(body) <= 2 << _SMALL_WINDOW else _WINDOW
+    deflate = zlib.compressobj(_LEVEL, zlib.DEFLATED, window)
+    return deflate.compress(body) + deflate.flush()
 
 
 def _assembled(

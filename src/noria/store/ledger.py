@@ -21,6 +21,8 @@ log = logging.getLogger("noria.store")
 # What a provider claims is cut to these, so that no sum leaves the 64 bits of a column.
 _MOST_TOKENS = 2**40
 _MOST_NANO = 2**53
+# Kinds that are calls of a model, whose latency is counted.
+_CALLS = ("chat", "embedding")
 
 TOKENS = (("in", "input_tokens"), ("out", "output_tokens"),
           ("cached", "cached_tokens"), ("reasoning", "reasoning_tokens"))  # fmt: skip
@@ -236,7 +238,7 @@ class Ledger:
             sums.errors += 1
         elif draft.status == "refused":
             sums.refused += 1
-        elif draft.status == "ok" and draft.duration_ms is not None:
+        elif draft.status == "ok" and draft.kind in _CALLS and draft.duration_ms is not None:
             hour = draft.at - draft.at % HOUR_NS
             self.latencies[hour, draft.model or "", bucket_of(draft.duration_ms)] += 1
 

@@ -3,9 +3,29 @@ messages."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
+import orjson
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Row,
+    column,
+    func,
+    literal_column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.sql.expression import Select
+
+from noria.errors import NoriaError, NotFound
 from noria.store.database import Database
+from noria.store.schema import holds, payloads, spans
+from noria.store.text import inflated, matching
 from noria.types import Span, SpanKind, Status
 
 __all__ = ["Page", "Recorded", "find_spans", "find_trace"]
@@ -22,12 +42,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """A span with what went in and out; None where content was not recorded."""
+    """A span with what went in and out, as bytes of JSON; None where content was not recorded."""
 
     span: Span
     request: bytes | None
     response: bytes | None
     response_media: str | None
+    """`text/event-stream` where a stream could not be put together; None for JSON."""
 
 
 def find_spans(
@@ -49,10 +70,201 @@ def find_spans(
     text: str | None = None,
     roots_only: bool = False,
 ) -> Page:
-    """The newest spans that meet every filter."""
-    raise NotImplementedError
+    """The newest spans that meet every filter.
+
+    Args:
+        db: the database.
+        limit: at most so many rows.
+        cursor: `next` of the page before.
+        status: how they ended.
+        model: the name that the caller asked for.
+        key_id: the key they came with.
+        team: the key's team.
+        user: the key's user.
+        kind: what they record.
+        app: the application they belong to.
+        min_ms: they took at least so long.
+        max_ms: they took at most so long.
+        since_ns: they began at this instant or later.
+        until_ns: they began before this instant.
+        text: every word of it occurs in the request or the reply.
+        roots_only: leave out what was done inside another span.
+
+    Raises:
+        NoriaError: the cursor is not one of a page.
+    """
+    same = {
+        "model": model, "key_id": key_id, "team": team, "user": user, "kind": kind, "app": app,
+        "status": status,
+    }  # fmt: skip
+    where = [spans.c[name] == str(value) for name, value in same.items() if value is not None]
+    # The indexes of these leave out the usual value, and are used only when told so.
+    if status is not None and status != Status.OK:
+        where.append(literal_column("status <> 'ok'", Boolean))
+    if kind is not None and kind != SpanKind.CHAT:
+        where.append(literal_column("kind <> 'chat'", Boolean))
+    if roots_only:
+        where.append(spans.c.parent_id.is_(None))
+    end = _before(until_ns, cursor)
+    with db.read() as connection:
+        if text is not None:
+            chosen = _with_words(db.dialect, text, where, min_ms, max_ms, since_ns, end)
+        else:
+            chosen = _newest(connection, where, min_ms, max_ms, since_ns, end)
+        if chosen is None:
+            return Page([], None)
+        found = connection.execute(
+            select(spans)
+            .where(spans.c.at.in_(chosen.limit(limit + 1).scalar_subquery()))
+            .order_by(spans.c.at.desc())
+        ).all()
+        rows = _spans(connection, found[:limit])
+    return Page(rows, str(rows[-1].started_ns) if len(found) > limit else None)
 
 
 def find_trace(db: Database, identity: str) -> list[Recorded]:
-    """All spans of a trace in the order in which they began."""
-    raise NotImplementedError
+    """All spans of a trace in the order in which they began.
+
+    Args:
+        db: the database.
+        identity: the id of the trace or of one of its spans.
+
+    Raises:
+        NotFound: there is no such span or trace.
+    """
+    with db.read() as connection:
+        trace = select(spans.c.trace_id).where(spans.c.id == identity).scalar_subquery()
+        found = connection.execute(
+            select(spans, payloads.c.request, payloads.c.response, payloads.c.response_media)
+            .outerjoin(payloads, payloads.c.at == spans.c.at)
+            .where(spans.c.trace_id == func.coalesce(trace, identity))
+            .order_by(spans.c.at)
+        ).all()
+        if not found:
+            raise NotFound(
+                f"There is no trace or span {identity}.", "`noria trace ls` lists the newest."
+            )
+        rows = _spans(connection, found)
+    return [
+        Recorded(span, inflated(row.request), inflated(row.response), row.response_media)
+        for span, row in zip(rows, found, strict=True)
+    ]
+
+
+# As many rows as are gladly sorted; where a range of durations holds more, the newest of them are
+# found sooner by walking back in time.
+_FEW = 2_000
+
+
+def _newest(
+    connection: Connection,
+    where: list[ColumnElement[bool]],
+    min_ms: float | None,
+    max_ms: float | None,
+    since_ns: int | None,
+    end: int | None,
+) -> Select[tuple[int]]:
+    at, duration = spans.c.at, spans.c.duration_ms
+    within = _within(duration, min_ms, max_ms)
+    chosen = select(at).where(*where, *_within(at, since_ns, None), *_before_end(at, end))
+    if not within:
+        return chosen.order_by(at.desc())
+    if not where:
+        few = select(at).where(*within).limit(_FEW).subquery()
+        if connection.execute(select(func.count()).select_from(few)).scalar_one() < _FEW:
+            return chosen.where(*within).order_by((at + 0).desc())
+    # "+ 0" keeps the planner from the index of durations, which is not in the order of time.
+    return chosen.where(*_within(duration + 0, min_ms, max_ms)).order_by(at.desc())
+
+
+def _with_words(
+    dialect: str,
+    words: str,
+    where: list[ColumnElement[bool]],
+    min_ms: float | None,
+    max_ms: float | None,
+    since_ns: int | None,
+    end: int | None,
+) -> Select[tuple[int]] | None:
+    match = matching(dialect, words)
+    if match is None:
+        return None
+    at: ColumnClause[int] = column("rowid" if dialect == "sqlite" else "at")
+    index = table("message_text", at)
+    condition, value = match
+    chosen = select(index.c[at.name]).where(text(condition).bindparams(words=value))
+    chosen = chosen.where(*_within(index.c[at.name], since_ns, None))
+    chosen = chosen.where(*_before_end(index.c[at.name], end))
+    where = [*where, *_within(spans.c.duration_ms + 0, min_ms, max_ms)]
+    if where:
+        chosen = chosen.join(spans, spans.c.at == index.c[at.name]).where(*where)
+    return chosen.order_by(index.c[at.name].desc())
+
+
+def _within(
+    value: ColumnElement[Any], least: float | None, most: float | None
+) -> list[ColumnElement[bool]]:
+    bounds = []
+    if least is not None:
+        bounds.append(value >= least)
+    if most is not None:
+        bounds.append(value <= most)
+    return bounds
+
+
+def _before_end(value: ColumnElement[Any], end: int | None) -> list[ColumnElement[bool]]:
+    return [] if end is None else [value < end]
+
+
+def _before(until_ns: int | None, cursor: str | None) -> int | None:
+    if cursor is None:
+        return until_ns
+    if not cursor.isdigit() or len(cursor) > 19:
+        raise NoriaError(f"{cursor!r} is not the cursor of a page.", "Begin at the first page.")
+    return int(cursor) if until_ns is None else min(until_ns, int(cursor))
+
+
+def _spans(connection: Connection, rows: Iterable[Row[Any]]) -> list[Span]:
+    rows = list(rows)
+    unfinished = [row.id for row in rows if row.status == Status.OPEN]
+    held: dict[str, int] = {}
+    if unfinished:
+        sums = connection.execute(
+            select(holds.c.span_id, func.sum(holds.c.hold_nano))
+            .where(holds.c.span_id.in_(unfinished))
+            .group_by(holds.c.span_id)
+        )
+        held = {span_id: int(amount) for span_id, amount in sums}
+    return [_span(row, held.get(row.id, 0)) for row in rows]
+
+
+def _span(row: Row[Any], hold_nano: int) -> Span:
+    return Span(
+        id=row.id,
+        trace_id=row.trace_id,
+        parent_id=row.parent_id,
+        kind=SpanKind(row.kind),
+        status=Status(row.status),
+        name=row.name,
+        model=row.model,
+        target=row.target,
+        key_id=row.key_id,
+        team=row.team,
+        user=row.user,
+        app=row.app,
+        started_ns=row.at,
+        duration_ms=row.duration_ms,
+        ttft_ms=row.ttft_ms,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cached_tokens=row.cached_tokens,
+        reasoning_tokens=row.reasoning_tokens,
+        cost_nano=row.cost_nano,
+        hold_nano=hold_nano,
+        overrun=row.overrun,
+        stream=row.stream,
+        attempts=row.attempts,
+        error_code=row.error_code,
+        error=row.error,
+        attributes=orjson.loads(row.attributes) if row.attributes else {},
+    )
