@@ -1,0 +1,3 @@
+"""What the tests of every package share."""
+
+pytest_plugins = ["tests.support.postgres"]
