@@ -28,7 +28,15 @@ from noria.models.prices import (
 from noria.models.providers import KNOWN
 from noria.types import Label
 
-__all__ = ["Capabilities", "Catalogue", "EngineDirectory", "Route", "Target", "Upstream"]
+__all__ = [
+    "Capabilities",
+    "Catalogue",
+    "EngineDirectory",
+    "Route",
+    "Target",
+    "Upstream",
+    "local_capabilities",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +203,6 @@ class Catalogue:
         )
 
     def _make_local(self, name: str, provider: str, model: str) -> Target:
-        card = LOCAL[model]
         override = self._config.prices.get(name)
         found = self._engines.upstream(model) if self._engines else None
         return Target(
@@ -208,14 +215,7 @@ class Catalogue:
             local=True,
             allowance=_TEMPLATE_TOKENS,
             image_allowance=None,
-            capabilities=Capabilities(
-                chat=card.chat,
-                embeddings=not card.chat,
-                tools=card.chat,
-                json_schema=card.chat,
-                vision=False,
-                context=min(card.context, self._config.engines.context),
-            ),
+            capabilities=local_capabilities(model, self._config.engines.context),
             concurrency=None,
             rpm=None,
         )
@@ -282,3 +282,16 @@ class Catalogue:
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         near += [one for one in names if name and one.endswith(f":{name}") and one not in near]
         return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def local_capabilities(model: str, context: int) -> Capabilities:
+    """What an embedded model can do, with `context` tokens set for each call."""
+    card = LOCAL[model]
+    return Capabilities(
+        chat=card.chat,
+        embeddings=not card.chat,
+        tools=card.chat,
+        json_schema=card.chat,
+        vision=False,
+        context=min(card.context, context),
+    )

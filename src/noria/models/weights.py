@@ -48,6 +48,13 @@ class Weights:
         """Whether the file is there. Says nothing about its state."""
         return self.path(name).is_file() and self._stamp(name).is_file()
 
+    def made_ns(self, name: str) -> int:
+        """When the file was last made (nanoseconds since the epoch); 0 where it is absent."""
+        try:
+            return self._stamp(name).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
     def locate(self, name: str) -> Path:
         """The file, ready to be loaded.
 

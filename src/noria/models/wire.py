@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
 
 from noria.types import Usage
 
-__all__ = ["assemble", "events", "usage_of"]
+__all__ = ["assemble", "events", "join", "usage_of"]
 
 
 def usage_of(reply: dict[str, Any]) -> Usage | None:
@@ -65,33 +65,39 @@ def events(stream: bytes) -> Iterator[bytes]:
 def assemble(sse: bytes) -> bytes:
     """Make the one `chat.completion` that a recorded stream of chunks spells out.
 
-    Choices, tool calls, log probabilities, refusals, usage and finish reasons are joined; an
-    error in mid-stream stands under `error`. A torn tail is dropped.
+    An error in mid-stream stands under `error`; what cannot be read is left out.
 
     Raises:
         ValueError: there is not one readable chunk.
     """
-    reply: dict[str, Any] = {}
-    choices: dict[int, dict[str, Any]] = {}
-    readable = False
+    chunks = []
     for data in events(sse):
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
             continue
-        if not isinstance(chunk, dict):
-            continue
-        readable = True
+        if isinstance(chunk, dict):
+            chunks.append(chunk)
+    if not chunks:
+        raise ValueError("the stream holds no readable chunk")
+    return orjson.dumps(join(chunks))
+
+
+def join(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Make one `chat.completion` of its chunks: choices, tool calls, log probabilities,
+    refusals, finish reasons and usage."""
+    reply: dict[str, Any] = {}
+    choices: dict[int, dict[str, Any]] = {}
+    for chunk in chunks:
         reply |= {k: v for k, v in chunk.items() if k != "choices" and v is not None}
-        for part in chunk.get("choices") or ():
+        parts = chunk.get("choices")
+        for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
                 _add_choice(choices, part)
-    if not readable:
-        raise ValueError("the stream holds no readable chunk")
-    if reply.get("object", "").startswith("chat.completion") or choices:
+    if choices or "error" not in reply:
         reply["object"] = "chat.completion"
         reply["choices"] = [choices[index] for index in sorted(choices)]
-    return orjson.dumps(reply)
+    return reply
 
 
 def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
