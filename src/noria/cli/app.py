@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import chat, doctor, key, model, spend, trace
+from noria.cli import chat, doctor, key, model, serve, spend, trace
 
 __all__ = ["app"]
 
@@ -38,6 +38,7 @@ def _root(
     pass
 
 
+app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
 app.add_typer(model.app, name="model")
 app.add_typer(key.app, name="key")

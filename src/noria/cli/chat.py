@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noria.cli.door import Door, Message, Reply, open_door
+from noria.cli.ask import Door, Message, Reply
+from noria.cli.door import open_door
 from noria.cli.output import complain, note, printable
 from noria.errors import NoriaError
 
@@ -145,7 +146,24 @@ class Talk:
                 sys.stdout.flush()
         self.messages += [question, {"role": "assistant", "content": reply.text}]
         if interactive:
-            _footer(reply)
+            self._footer(reply)
+
+    def _footer(self, reply: Reply) -> None:
+        """Figures under an answer."""
+        from noria.types import Money
+        from noria.web.format import duration, rate
+
+        facts = [reply.answered_by or reply.model]
+        if reply.output_tokens is not None:
+            facts.append(f"{reply.input_tokens:,} → {reply.output_tokens:,} tokens")
+        if reply.ttft_ms is not None:
+            facts.append(f"first after {duration(reply.ttft_ms)}")
+            facts.append(rate(reply.output_tokens, reply.duration_ms, reply.ttft_ms))
+        if reply.trace_id:
+            if (cost := _cost(self.config, reply.trace_id)) is not None:
+                facts.append(str(Money(cost)))
+            facts.append(f"noria trace show {reply.trace_id}")
+        typer.secho(printable("  ".join(facts)), err=True, dim=True)
 
     def _known(self, name: str) -> None:
         from noria.models import Catalogue
@@ -188,16 +206,14 @@ def _history(path: Path) -> Iterator[None]:
         path.chmod(0o600)
 
 
-def _footer(reply: Reply) -> None:
-    """Figures under an answer."""
-    from noria.web.format import duration, rate
+def _cost(config: Config, trace_id: str) -> int | None:
+    """What a trace cost, in nano-dollars; None while the store cannot say."""
+    from noria.cli.home import open_home
+    from noria.store import find_trace
 
-    facts = [reply.answered_by or reply.model]
-    if reply.output_tokens is not None:
-        facts.append(f"{reply.input_tokens:,} → {reply.output_tokens:,} tokens")
-    if reply.ttft_ms is not None:
-        facts.append(f"first after {duration(reply.ttft_ms)}")
-        facts.append(rate(reply.output_tokens, reply.duration_ms, reply.ttft_ms))
-    if reply.trace_id:
-        facts.append(f"noria trace show {reply.trace_id}")
-    typer.secho(printable("  ".join(facts)), err=True, dim=True)
+    try:
+        with open_home(config) as home:
+            home.take_in()
+            return sum(recorded.span.cost_nano for recorded in find_trace(home.db, trace_id))
+    except NoriaError:
+        return None

@@ -2,54 +2,29 @@
 
 from __future__ import annotations
 
-import contextlib
-import enum
 import os
 import shutil
-import sqlite3
 import stat
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from noria.cli.machine import Finding, Health, examine_machine, size
 from noria.errors import ApiError, NoriaError
 
 if TYPE_CHECKING:
     from noria.config import Config, Provider
     from noria.models import Catalogue
 
-__all__ = ["Finding", "Health", "examine"]
+__all__ = ["examine"]
 
-_SAFE_SQLITE = (3, 51, 3)
 _WEIGHTS_BYTES = 1_000_000_000
-_MEMORY_BYTES = 1_500_000_000
 _REACH_SECONDS = 5.0
-
-
-class Health(enum.StrEnum):
-    """How a finding is meant: only a problem makes `doctor` fail."""
-
-    OK = "ok"
-    NOTE = "note"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    check: str
-    health: Health
-    detail: str
-    remedy: str | None = None
 
 
 def examine() -> Iterator[Finding]:
     """Look at the machine, the configuration, the home, the providers and the server."""
-    yield from _machine()
+    yield from examine_machine()
     from noria.config import load
 
     try:
@@ -61,64 +36,8 @@ def examine() -> Iterator[Finding]:
     yield from _home(config)
     yield from _database(config)
     yield from _models(config)
+    yield from _weights()
     yield from _server(config)
-
-
-def _machine() -> Iterator[Finding]:
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", Health.OK, f"{version} at {sys.executable}")
-    if sqlite3.sqlite_version_info < _SAFE_SQLITE:
-        yield Finding(
-            "sqlite",
-            Health.OK,
-            f"{sqlite3.sqlite_version}: older than 3.51.3, so noria lets one process write at a "
-            "time (never open noria.db for writing with another tool while it runs)",
-        )
-    else:
-        yield Finding("sqlite", Health.OK, sqlite3.sqlite_version)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("cores", Health.OK, f"{cores}")
-    memory = _memory()
-    if memory is not None and memory < _MEMORY_BYTES:
-        yield Finding(
-            "memory",
-            Health.NOTE,
-            f"{_size(memory)} are free",
-            "The server takes about 0.2 GB and each embedded model 0.5 GB: close something, or "
-            "use hosted models only.",
-        )
-    elif memory is not None:
-        yield Finding("memory", Health.OK, f"{_size(memory)} are free")
-    yield from _descriptors()
-
-
-def _descriptors() -> Iterator[Finding]:
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    low = soft != resource.RLIM_INFINITY and soft < 4096
-    yield Finding(
-        "open files",
-        Health.NOTE if low else Health.OK,
-        f"{soft:,} at once (at most {hard:,})",
-        "Each connection takes one or two; raise it before heavy use: ulimit -n 65536"
-        if low
-        else None,
-    )
-
-
-def _memory() -> int | None:
-    """Bytes that can still be had, under the container's limit too; None where nobody says."""
-    free: list[int] = []
-    with contextlib.suppress(OSError, ValueError, StopIteration):
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        line = next(line for line in lines if line.startswith("MemAvailable:"))
-        free.append(int(line.split()[1]) * 1024)
-    with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        most = int((group / "memory.max").read_text())
-        free.append(most - int((group / "memory.current").read_text()))
-    return min(free, default=None)
 
 
 def _configuration(config: Config) -> Iterator[Finding]:
@@ -164,7 +83,7 @@ def _home(config: Config) -> Iterator[Finding]:
     yield Finding(
         "disk",
         Health.OK if free > _WEIGHTS_BYTES else Health.PROBLEM,
-        f"{_size(free)} are free for {home}",
+        f"{size(free)} are free for {home}",
         None if free > _WEIGHTS_BYTES else "Free at least 1 GB: records and weights need it.",
     )
 
@@ -278,19 +197,51 @@ def _reach(name: str, provider: Provider) -> Finding:
     return Finding(check, Health.OK, f"{provider.base_url} answers")
 
 
+def _weights() -> Iterator[Finding]:
+    from noria.models.local import LOCAL
+    from noria.models.weights import Weights
+
+    weights = Weights()
+    absent = [name for name in LOCAL if not weights.present(name)]
+    for name in LOCAL:
+        if name not in absent:
+            try:
+                yield Finding("weights", Health.OK, f"local:{name} at {weights.locate(name)}")
+            except NoriaError as damaged:
+                yield _problem("weights", damaged)
+    if absent:
+        names = " ".join(f"local:{name}" for name in absent)
+        yield Finding(
+            "weights",
+            Health.OK,
+            f"{names}: not here yet, pulled at the first call (or: noria model pull {names})",
+        )
+
+
 def _server(config: Config) -> Iterator[Finding]:
     from noria.cli.home import running_server
 
-    url = running_server(config.home)
-    if url:
-        yield Finding("server", Health.OK, f"runs at {url}")
-    else:
+    server = running_server(config.home)
+    if server is None:
         yield Finding("server", Health.OK, "does not run; start it with: noria serve")
+        return
+    yield Finding("server", Health.OK, f"runs at {server.url}")
+    for name, engine in server.health.get("engines", {}).items():
+        if engine.get("state") == "crashed":
+            yield Finding(
+                "engine",
+                Health.PROBLEM,
+                f"local:{name} has crashed: {engine.get('message')}",
+                f"Read {config.home / 'log'}, then restart noria serve.",
+            )
+    for target in server.health.get("resting_targets", ()):
+        yield Finding(
+            "target",
+            Health.NOTE,
+            f"{target} failed repeatedly, so it is left out for a while",
+            f"See why: noria trace ls --status error --model {target}",
+        )
 
 
 def _problem(check: str, failure: NoriaError) -> Finding:
     return Finding(check, Health.PROBLEM, failure.message, failure.remedy)
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"

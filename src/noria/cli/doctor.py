@@ -16,7 +16,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     Ends with 1 when there is a problem.
     """
-    from noria.cli.checks import Health, examine
+    from noria.cli.checks import examine
+    from noria.cli.machine import Health
 
     colours = {Health.OK: "green", Health.NOTE: "yellow", Health.PROBLEM: "red"}
     findings = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from noria.config import Config
     from noria.store import Database
 
-__all__ = ["Home", "open_home", "running_server"]
+__all__ = ["Home", "Server", "open_home", "running_server"]
+
+_HEALTH_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +58,22 @@ def open_home(config: Config | None = None) -> Iterator[Home]:
         home.db.close()
 
 
-def running_server(home: Path) -> str | None:
-    """The address of the server that runs on this home and answers; None without one."""
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server that answers, and what it says of itself at `/health`."""
+
+    url: str
+    health: dict[str, Any]
+
+
+def running_server(home: Path) -> Server | None:
+    """The server that runs on this home and answers; None without one."""
     import httpx2
     import orjson
 
     try:
         url = str(orjson.loads((home / "serve.json").read_bytes())["url"]).rstrip("/")
-        httpx2.get(f"{url}/health", timeout=2.0).raise_for_status()
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError, httpx2.HTTPError):
+        answer = httpx2.get(f"{url}/health", timeout=_HEALTH_SECONDS).raise_for_status()
+        return Server(url, dict(answer.json()))
+    except (OSError, ValueError, KeyError, TypeError, httpx2.HTTPError):
         return None
-    return url

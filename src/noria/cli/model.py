@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noria.cli.output import AsJson, emit, note, printable, table
+from noria.errors import NotFound
 
 if TYPE_CHECKING:
     from noria.config import Config
@@ -51,13 +52,41 @@ def ls(as_json: AsJson = False) -> None:
     )
 
 
+@app.command()
+def pull(
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL", help="Embedded models, such as local:smollm2.")
+    ],
+) -> None:
+    """Fetch the weights of embedded models, check them, and make of them what the engine loads.
+
+    Weights that are here already are read and checked again.
+    """
+    from noria.cli.progress import watched
+    from noria.models.local import LOCAL
+    from noria.models.weights import Weights
+
+    names = [model.removeprefix("local:") for model in models]
+    for model, name in zip(models, names, strict=True):
+        if name not in LOCAL:
+            raise NotFound(
+                f"{model} is not an embedded model.",
+                f"These are: {', '.join(f'local:{one}' for one in LOCAL)}.",
+            )
+    for name in names:
+        with watched(f"local:{name}") as progress:
+            path = Weights().pull(name, progress)
+        note(f"local:{name} is ready: {path}")
+
+
 @app.command("test")
 def try_out(
     model: Annotated[str, typer.Argument(help="A name such as local:smollm2.")],
     as_json: AsJson = False,
 ) -> None:
     """Ask a model one short question, and say what came back and how fast."""
-    from noria.cli.door import Reply, embed, open_door
+    from noria.cli.ask import Reply, embed
+    from noria.cli.door import open_door
     from noria.config import load
     from noria.models import Catalogue
 
@@ -128,6 +157,10 @@ def _state(catalogue: Catalogue, target: Target) -> str:
     """What stands between this target and an answer."""
     if variable := catalogue.missing_key(target):
         return f"{variable} is not set"
+    if target.local:
+        from noria.models.weights import Weights
+
+        return "ready" if Weights().present(target.model) else "pulled at the first call"
     return "ready"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -13,9 +13,7 @@ from noria.cli import options
 from noria.cli.home import Home, open_home
 from noria.cli.output import AsJson, emit
 from noria.cli.spans import content, describe, line, print_table, row
-
-if TYPE_CHECKING:
-    from noria.types import Span
+from noria.types import Span, SpanKind, Status
 
 __all__ = ["app"]
 
@@ -24,25 +22,23 @@ _MOST = 100_000
 
 app = typer.Typer(help="Look at recorded calls.", no_args_is_help=True)
 
-Status = Annotated[str | None, typer.Option(help="ok, error, refused, cancelled, lost or open.")]
+StatusIs = Annotated[Status | None, typer.Option(help="How it ended.")]
 Model = Annotated[str | None, typer.Option(help="The model asked for.")]
 KeyId = Annotated[str | None, typer.Option("--key", metavar="ID", help="The key that called.")]
 Team = Annotated[str | None, typer.Option(help="The team that called.")]
 User = Annotated[str | None, typer.Option(help="The user who called.")]
-Kind = Annotated[
-    str | None, typer.Option(help="chat, embedding, app, step, search, check or tool.")
-]
+KindIs = Annotated[SpanKind | None, typer.Option(help="What it was.")]
 
 
 @app.command()
 def ls(
     limit: Annotated[int, typer.Option(min=1, max=_MOST, help="The most to show.")] = 50,
-    status: Status = None,
+    status: StatusIs = None,
     model: Model = None,
     key: KeyId = None,
     team: Team = None,
     user: User = None,
-    kind: Kind = None,
+    kind: KindIs = None,
     min_ms: Annotated[
         float | None, typer.Option(min=0, help="Only calls that took so long, in milliseconds.")
     ] = None,
@@ -58,12 +54,12 @@ def ls(
 ) -> None:
     """List calls, the newest first."""
     filters = {
-        "status": _checked("Status", status, "--status"),
+        "status": status,
         "model": model,
         "key_id": key,
         "team": team,
         "user": user,
-        "kind": _checked("SpanKind", kind, "--kind"),
+        "kind": kind,
         "min_ms": min_ms,
         "max_ms": max_ms,
         "since_ns": options.instant(since),
@@ -108,22 +104,22 @@ def show(
 
 @app.command()
 def tail(
-    status: Status = None,
+    status: StatusIs = None,
     model: Model = None,
     key: KeyId = None,
     team: Team = None,
     user: User = None,
-    kind: Kind = None,
+    kind: KindIs = None,
     as_json: AsJson = False,
 ) -> None:
     """Print each call as it ends, until Ctrl-C. With --json, one object a line."""
     filters = {
-        "status": _checked("Status", status, "--status"),
+        "status": status,
         "model": model,
         "key_id": key,
         "team": team,
         "user": user,
-        "kind": _checked("SpanKind", kind, "--kind"),
+        "kind": kind,
     }
     import orjson
 
@@ -166,13 +162,3 @@ def _follow(home: Home, filters: dict[str, Any]) -> Iterator[Span]:
         since = max(since, min([time.time_ns() - 60_000_000_000, *under_way]))
         shown.intersection_update(span.id for span in recent)
         time.sleep(_POLL_SECONDS)
-
-
-def _checked(kind: str, value: str | None, hint: str) -> str | None:
-    """`value`, if it is one of the names of an enumeration in `noria.types`."""
-    import noria.types
-
-    names = [str(name) for name in getattr(noria.types, kind)]
-    if value is not None and value not in names:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(names)}", param_hint=hint)
-    return value
