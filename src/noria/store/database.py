@@ -283,9 +283,10 @@ def _unavailable(db: Database) -> Iterator[None]:
 def _is_away(failed: Exception) -> bool:
     if isinstance(failed, PoolTimeout):
         return True
-    if not isinstance(failed, (OperationalError, InterfaceError)):
-        return bool(getattr(failed, "connection_invalidated", False))
-    if isinstance(failed.orig, sqlite3.Error):
+    cause = getattr(failed, "orig", None)
+    if isinstance(cause, sqlite3.Error):
         # the low byte is the primary code
-        return getattr(failed.orig, "sqlite_errorcode", 0) & 0xFF in _SQLITE_AWAY
-    return True
+        return getattr(cause, "sqlite_errorcode", 0) & 0xFF in _SQLITE_AWAY
+    return isinstance(failed, (OperationalError, InterfaceError)) or bool(
+        getattr(failed, "connection_invalidated", False)
+    )

@@ -20,7 +20,7 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.sql.expression import Select
+from sqlalchemy.sql.expression import ColumnClause, Select
 
 from noria.errors import NoriaError, NotFound
 from noria.store.database import Database
