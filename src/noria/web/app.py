@@ -1,0 +1,106 @@
+"""The application: routes, what stands before them, and what is said when something fails."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from noria.errors import NoriaError, NotFound, StoreUnavailable
+from noria.web.assets import Assets
+from noria.web.context import Context
+from noria.web.guard import Guard
+from noria.web.pages import chat, keys, models, overview, signin, spend, trace, traces
+from noria.web.render import Renderer, page
+
+__all__ = ["build"]
+
+# A form has a few short fields; anything larger is not one of ours.
+_FORM_BYTES = 64 * 1024
+
+
+def build(context: Context) -> Starlette:
+    """The application that serves the pages of one installation."""
+    assets = Assets()
+    routes = [
+        Route("/static/{path:path}", assets.serve, methods=["GET"], name="static"),
+        *signin.routes,
+        *overview.routes,
+        *chat.routes,
+        *traces.routes,
+        *trace.routes,
+        *spend.routes,
+        *keys.routes,
+        *models.routes,
+    ]
+    app = Starlette(
+        routes=routes,
+        middleware=[
+            Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
+            Middleware(Guard, context=context),
+        ],
+        exception_handlers={
+            HTTPException: _http_error,
+            NoriaError: _noria_error,
+            Exception: _unexpected,
+        },
+        max_body_size=_FORM_BYTES,
+    )
+    app.state.context = context
+    app.state.renderer = Renderer(context, assets)
+    return app
+
+
+_TITLES = {
+    403: "You may not see this",
+    404: "There is nothing here",
+    405: "That cannot be done here",
+    413: "That is too large",
+}
+
+
+async def _http_error(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, HTTPException)
+    detail = failure.detail if isinstance(failure.detail, str) else ""
+    return _error(request, failure.status_code, detail, None, failure.headers)
+
+
+async def _noria_error(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, NoriaError)
+    status = 404 if isinstance(failure, NotFound) else 400
+    if isinstance(failure, StoreUnavailable):
+        status = 503
+    return _error(request, status, failure.message, failure.remedy)
+
+
+async def _unexpected(request: Request, failure: Exception) -> Response:
+    # Starlette raises it again after this answer, so that the server's log has the details.
+    return _error(
+        request,
+        500,
+        "noria failed while it made this page. What went wrong stands in the server's log.",
+        "Try again; if it stays, `noria doctor` looks for the cause.",
+    )
+
+
+def _error(
+    request: Request,
+    status: int,
+    message: str,
+    remedy: str | None,
+    headers: object = None,
+) -> Response:
+    title = _TITLES.get(status, "The store is away" if status == 503 else "Something went wrong")
+    response = page(
+        request,
+        "error.html",
+        {"status": status, "title": title, "message": message, "remedy": remedy},
+        status=status,
+    )
+    if isinstance(headers, dict):
+        response.headers.update(headers)
+    return response

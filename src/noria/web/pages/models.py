@@ -1,0 +1,165 @@
+"""Who answers: health, price, abilities and weights of each model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from noria.errors import ApiError
+from noria.models.prices import ComputePrice, Price, ScheduledPrice, TokenPrice
+from noria.types import Status
+from noria.web.charts import money_mark
+from noria.web.pulls import Pull, Pulls
+from noria.web.render import chosen_range, context_of, in_thread, must_be_admin, page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from noria.models.catalogue import Capabilities, Catalogue, Target
+    from noria.store import Database, Group
+
+__all__ = ["routes"]
+
+_RECENT = 50
+"""Calls that the recent latency is taken from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One model as the page shows it."""
+
+    name: str
+    targets: tuple[Target, ...]
+    problem: str | None
+    """Why it cannot be called; None where it can."""
+    state: str
+    """`ready`, `absent`, `pulling`, `crashed`, ... for a local model, `reachable` for others."""
+    message: str | None
+    pull: Pull | None
+    price: str
+    capabilities: Capabilities | None
+    group: Group | None
+    """Its calls in the last 24 hours."""
+    durations_ms: Sequence[float]
+    """Of the latest calls that were answered, the oldest first."""
+
+    @property
+    def weights(self) -> str | None:
+        """The local model whose weights it needs."""
+        local = [target.model for target in self.targets if target.local]
+        return local[0] if local else None
+
+    @property
+    def middle_ms(self) -> float | None:
+        """Half of the latest calls took less."""
+        return median(self.durations_ms) if self.durations_ms else None
+
+
+async def show(request: Request) -> Response:
+    """Every model of the configuration, and hosted ones that were called in the last 24 hours."""
+    must_be_admin(request)
+    context = context_of(request)
+    await in_thread(context.take_in)
+    cards = await in_thread(_cards, request)
+    return page(request, "models.html", {"cards": cards})
+
+
+async def pull(request: Request) -> Response:
+    """Begin to pull a local model's weights."""
+    must_be_admin(request)
+    name = request.path_params["name"]
+    await in_thread(Pulls(context_of(request).home).begin, name)
+    return RedirectResponse("/models", 303)
+
+
+def _cards(request: Request) -> list[Card]:
+    from noria.store import overview
+
+    context, today = context_of(request), chosen_range(request, "24h")
+    groups = {
+        group.name: group
+        for group in overview(context.db, today.since_ns, today.until_ns, "hour").by_model
+    }
+    names = context.catalogue.names()
+    names += sorted(name for name in groups if name and name not in names)
+    pulls = Pulls(context.home)
+    return [
+        _card(context.catalogue, context.db, context.home, pulls, name, groups.get(name))
+        for name in names
+    ]
+
+
+def _card(
+    catalogue: Catalogue, db: Database, home: Path, pulls: Pulls, name: str, group: Group | None
+) -> Card:
+    from noria.store import find_spans
+
+    problem, targets = None, ()
+    try:
+        targets = catalogue.resolve(name).targets
+    except ApiError as refused:
+        problem = refused.message
+    local = next((target.model for target in targets if target.local), None)
+    under_way = pulls.find(local) if local else None
+    state, message = ("reachable", None) if targets else ("not reachable", problem)
+    if local:
+        state, message = _engine(home, local, present=pulls.present(local))
+        if under_way is not None and under_way.running:
+            state = "pulling"
+        elif under_way is not None:
+            message = under_way.problem
+    rows = find_spans(db, limit=_RECENT, model=name, status=Status.OK).rows if group else []
+    return Card(
+        name,
+        targets,
+        problem,
+        state,
+        message,
+        under_way if state == "pulling" else None,
+        price_text(targets[0].price) if targets else "–",
+        targets[0].capabilities if targets else None,
+        group,
+        [row.duration_ms for row in reversed(rows) if row.duration_ms is not None],
+    )
+
+
+def _engine(home: Path, model: str, *, present: bool) -> tuple[str, str | None]:
+    """The state of a local model's engine and what it has to say, from its host's file."""
+    try:
+        noted = orjson.loads((home / "engine" / f"{model}.json").read_bytes())
+        state, message = str(noted["state"]), noted.get("message")
+    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+        state, message = "stopped", None
+    if not present and state not in ("pulling", "crashed"):
+        return "absent", message
+    return state, message
+
+
+def price_text(price: Price | None) -> str:
+    """A price in a few words, per million tokens."""
+    if isinstance(price, ScheduledPrice):
+        return f"{price_text(price.variants[0][1])}, by the hour of the day"
+    if isinstance(price, ComputePrice):
+        if not price.per_second:
+            return "free"
+        return f"{money_mark(price.per_second * 3600)} an hour of computing"
+    if not isinstance(price, TokenPrice):
+        return "unknown"
+    first = price.tiers[0]
+    if not (first.input or first.output or price.per_request):
+        return "free"
+    text = f"{money_mark(first.input)} in, {money_mark(first.output)} out"
+    return f"{text}, more for long prompts" if len(price.tiers) > 1 else text
+
+
+routes = [
+    Route("/models", show),
+    Route("/models/{name}/pull", pull, methods=["POST"]),
+]
