@@ -66,6 +66,7 @@ class Door:
         self._metrics = metrics
         self._engines = engines
         self._lanes: set[Lane] = set()
+        self._emptied = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._started = time.monotonic()
         self._address = (config.server.host, config.server.port)
@@ -84,14 +85,19 @@ class Door:
         for lane in tuple(self._lanes):
             if lane.idle:
                 lane.close()
-        until = self.now() + patience
-        while self._lanes and self.now() < until:
-            await asyncio.sleep(0.05)
-        for lane in tuple(self._lanes):
-            lane.abort()
-        while self._lanes:
-            await asyncio.sleep(0)
+        try:
+            async with asyncio.timeout(patience):
+                await self._until_empty()
+        except TimeoutError:
+            for lane in tuple(self._lanes):
+                lane.abort()
+            await self._until_empty()
         self._ticking.cancel()
+
+    async def _until_empty(self) -> None:
+        self._emptied.clear()
+        if self._lanes:
+            await self._emptied.wait()
 
     def enter(self, lane: Lane) -> bool:
         """Count a connection in; False when there are too many."""
@@ -101,6 +107,8 @@ class Door:
     def leave(self, lane: Lane) -> None:
         """Count a connection out."""
         self._lanes.discard(lane)
+        if not self._lanes:
+            self._emptied.set()
 
     async def _tick(self) -> None:
         """One timer for all connections: deadlines, and the Date header of this second."""

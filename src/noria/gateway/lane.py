@@ -12,7 +12,7 @@ import time
 from collections import deque
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import httptools
 import orjson
@@ -89,9 +89,8 @@ class Lane(asyncio.Protocol, Sink):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        peer = transport.get_extra_info("peername")
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        peer = self._transport.get_extra_info("peername")
         self.client = peer[:2] if isinstance(peer, tuple) else self.client
         if not self._door.enter(self):
             self._refuse_connection(
@@ -180,9 +179,9 @@ class Lane(asyncio.Protocol, Sink):
             elif name == b"content-length":
                 if int(value) > limits.body_bytes:
                     self._refuse_body()
-            elif name == b"expect" and value.lower() == b"100-continue":
-                if self._transport is not None and self._current is None:
-                    self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            elif name == b"expect" and value.lower() == b"100-continue" and self._current is None:
+                assert self._transport is not None
+                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if hosts != 1 and not (hosts == 0 and incoming.http_1_0):
             self._refusal = ApiError(400, "invalid_host", "There must be one Host header.")
             raise self._refusal

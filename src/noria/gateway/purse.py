@@ -251,9 +251,10 @@ class Purse:
     async def _reserve_slowly(self, accounts: Sequence[Account], wish: Wish) -> Hold:
         limit, least = wish.limit, wish.amount(1)
         for account in accounts:
-            if account.refused and time.monotonic() < account.refused[0] and least > account.free:
-                if least >= account.refused[1]:
-                    raise account.refused[2]
+            if account.refused is not None:
+                until, refused, refusal = account.refused
+                if least >= refused and least > account.free and time.monotonic() < until:
+                    raise refusal
         shortage: list[tuple[Account, Shortage]] | None = None
         for patience in range(_PATIENCE):
             amount = wish.amount(limit)

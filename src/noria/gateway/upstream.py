@@ -13,6 +13,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import Callable
+from typing import cast
 
 import httptools
 
@@ -196,8 +197,7 @@ class Link(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange

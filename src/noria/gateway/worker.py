@@ -9,7 +9,6 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 from noria.config import Config
 from noria.errors import StoreUnavailable
@@ -22,6 +21,7 @@ from noria.gateway.metrics import render_metrics
 from noria.gateway.purse import Purse
 from noria.gateway.upstream import Upstreams
 from noria.models import Catalogue, EngineDirectory, assemble
+from noria.models.state import engine_states
 from noria.store import Database, Generation, Intake, Journal, poll_generation
 from noria.types import new_span_id
 
@@ -110,13 +110,12 @@ def run_worker(
     listener: socket.socket,
     engines: EngineDirectory,
     pages: Callable[[Database, Catalogue], ASGIApp],
-    states: Callable[[], dict[str, Any]],
     number: int,
 ) -> None:
     """Serve until SIGTERM. To be called in a process of its own."""
     import uvloop
 
-    uvloop.run(_serve(config, listener, engines, pages, states, number))
+    uvloop.run(_serve(config, listener, engines, pages, number))
 
 
 async def _serve(
@@ -124,7 +123,6 @@ async def _serve(
     listener: socket.socket,
     engines: EngineDirectory,
     pages: Callable[[Database, Catalogue], ASGIApp],
-    states: Callable[[], dict[str, Any]],
     number: int,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -139,7 +137,7 @@ async def _serve(
             gateway,
             pages=lambda: pages(db, gateway.catalogue),
             metrics=lambda: render_metrics(db),
-            engines=states,
+            engines=lambda: engine_states(config.home),
         )
         await door.open(listener)
         await stop.wait()

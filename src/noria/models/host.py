@@ -1,4 +1,4 @@
-"""The host of the local models: it lives in the supervisor and keeps one engine process each.
+"""The host of the local models: one process keeps one engine process for each of them.
 
 Every model has a listening socket on loopback from the beginning, and its process is started when
 a connection waits there (socket activation). So a caller needs no handshake: calls made before
@@ -21,8 +21,9 @@ __all__ = ["EngineHost"]
 class EngineHost:
     """Starts, watches and stops the engine processes of one home.
 
-    Make it before the workers are forked, so that they know the addresses, and `start` it after,
-    so that no thread is forked. A forked worker calls `leave`.
+    Make it before any process is forked, so that all know the addresses; `start` it in the one
+    process that keeps the engines (it has threads and must not fork further), and let the workers
+    call `leave`.
     """
 
     def __init__(self, config: Config) -> None:
@@ -43,6 +44,13 @@ class EngineHost:
 
     def start(self, pull: tuple[str, ...] = ("smollm2", "minilm")) -> None:
         """Begin to listen, and have the weights of these models pulled behind the door."""
+        # A pipe of this process alone under the numbers that the keepers know: processes that
+        # inherited the first one would keep its end open.
+        end, alive = os.pipe()
+        os.dup2(end, self._end)
+        os.dup2(alive, self._alive)
+        os.close(end)
+        os.close(alive)
         for name, keeper in self._keepers.items():
             keeper.start(pull_first=name in pull)
 
@@ -56,7 +64,7 @@ class EngineHost:
         os.close(self._end)
 
     def leave(self) -> None:
-        """In a forked worker: let go of what belongs to the supervisor. Addresses stay known."""
+        """In a forked worker: let go of the sockets. Addresses stay known."""
         for keeper in self._keepers.values():
             keeper.socket.close()
         os.close(self._alive)

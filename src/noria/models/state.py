@@ -22,6 +22,7 @@ __all__ = [
     "Phase",
     "StateFile",
     "engine_secret",
+    "engine_states",
     "engine_upstream",
 ]
 
@@ -119,3 +120,9 @@ def engine_upstream(port: int, secret: str) -> Upstream:
     """The address of an engine that listens on loopback."""
     headers = ((b"Authorization", f"Bearer {secret}".encode()),)
     return Upstream(False, "127.0.0.1", port, "/v1", headers, usage_in_stream=True)
+
+
+def engine_states(home: Path) -> dict[str, str]:
+    """How each local model of a home does, by name: the phase alone."""
+    found = {path.stem: StateFile(home, path.stem).read() for path in home.glob("engine/*.json")}
+    return {name: str(state.state) for name, state in sorted(found.items()) if state is not None}
