@@ -9,17 +9,16 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Connection,
     Row,
+    TextClause,
     column,
     func,
-    literal_column,
     select,
     table,
-    text,
 )
+from sqlalchemy import text as sql
 from sqlalchemy.sql.expression import ColumnClause, Select
 
 from noria.errors import NoriaError, NotFound
@@ -29,6 +28,9 @@ from noria.store.text import inflated, matching
 from noria.types import Span, SpanKind, Status
 
 __all__ = ["Page", "Recorded", "find_spans", "find_trace"]
+
+
+Where = list[ColumnElement[bool] | TextClause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +99,14 @@ def find_spans(
         "model": model, "key_id": key_id, "team": team, "user": user, "kind": kind, "app": app,
         "status": status,
     }  # fmt: skip
-    where = [spans.c[name] == str(value) for name, value in same.items() if value is not None]
+    where: Where = [
+        spans.c[name] == str(value) for name, value in same.items() if value is not None
+    ]
     # The indexes of these leave out the usual value, and are used only when told so.
     if status is not None and status != Status.OK:
-        where.append(literal_column("status <> 'ok'", Boolean))
+        where.append(sql("status <> 'ok'"))
     if kind is not None and kind != SpanKind.CHAT:
-        where.append(literal_column("kind <> 'chat'", Boolean))
+        where.append(sql("kind <> 'chat'"))
     if roots_only:
         where.append(spans.c.parent_id.is_(None))
     end = _before(until_ns, cursor)
@@ -151,14 +155,14 @@ def find_trace(db: Database, identity: str) -> list[Recorded]:
     ]
 
 
-# As many rows as are gladly sorted; where a range of durations holds more, the newest of them are
-# found sooner by walking back in time.
+# As many rows as are gladly looked at one by one; where a range of durations holds more, the newest
+# of them are found sooner by walking back in time.
 _FEW = 2_000
 
 
 def _newest(
     connection: Connection,
-    where: list[ColumnElement[bool]],
+    where: Where,
     min_ms: float | None,
     max_ms: float | None,
     since_ns: int | None,
@@ -169,10 +173,9 @@ def _newest(
     chosen = select(at).where(*where, *_within(at, since_ns, None), *_before_end(at, end))
     if not within:
         return chosen.order_by(at.desc())
-    if not where:
-        few = select(at).where(*within).limit(_FEW).subquery()
-        if connection.execute(select(func.count()).select_from(few)).scalar_one() < _FEW:
-            return chosen.where(*within).order_by((at + 0).desc())
+    few = connection.execute(select(at).where(*within).limit(_FEW)).scalars().all()
+    if len(few) < _FEW:
+        return chosen.where(at.in_(few)).order_by(at.desc())
     # "+ 0" keeps the planner from the index of durations, which is not in the order of time.
     return chosen.where(*_within(duration + 0, min_ms, max_ms)).order_by(at.desc())
 
@@ -180,7 +183,7 @@ def _newest(
 def _with_words(
     dialect: str,
     words: str,
-    where: list[ColumnElement[bool]],
+    where: Where,
     min_ms: float | None,
     max_ms: float | None,
     since_ns: int | None,
@@ -192,7 +195,7 @@ def _with_words(
     at: ColumnClause[int] = column("rowid" if dialect == "sqlite" else "at")
     index = table("message_text", at)
     condition, value = match
-    chosen = select(index.c[at.name]).where(text(condition).bindparams(words=value))
+    chosen = select(index.c[at.name]).where(sql(condition).bindparams(words=value))
     chosen = chosen.where(*_within(index.c[at.name], since_ns, None))
     chosen = chosen.where(*_before_end(index.c[at.name], end))
     where = [*where, *_within(spans.c.duration_ms + 0, min_ms, max_ms)]
