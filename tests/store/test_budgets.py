@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from tests.store.support import ALWAYS, Process, take_in
 
 from noria.config import Config
 from noria.errors import NotFound
@@ -23,14 +24,15 @@ from noria.store import (
 )
 from noria.store.budgets import nanoseconds
 from noria.types import Budget, Subject, Window, utc_now
-from tests.store.support import ALWAYS, Process, take_in
 
 TOTAL = Budget.parse("0.000001 USD")
 """1,000 nano-dollars, for good."""
 
 
 def configured(config: Config, **sections: Any) -> Config:
-    return Config.model_validate(config.model_dump(exclude={"budgets", "teams", "users"}) | sections)
+    return Config.model_validate(
+        config.model_dump(exclude={"budgets", "teams", "users"}) | sections
+    )
 
 
 def names(db: Database) -> set[tuple[str, str, str]]:

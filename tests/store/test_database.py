@@ -63,9 +63,13 @@ def test_processes_that_open_an_empty_home_at_once_all_succeed(tmp_path: Path) -
 
 
 def test_a_failed_write_leaves_nothing(db: Database) -> None:
-    with pytest.raises(ZeroDivisionError), db.write() as connection:
-        connection.execute(text("INSERT INTO teams (name, created_ns) VALUES ('a', 1)"))
-        raise ZeroDivisionError
+    def fail() -> None:
+        with db.write() as connection:
+            connection.execute(text("INSERT INTO teams (name, created_ns) VALUES ('a', 1)"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with db.read() as connection:
         assert connection.execute(text("SELECT count(*) FROM teams")).scalar() == 0
 

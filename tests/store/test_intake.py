@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
+from tests.store.support import Process, assemble, chat_reply, chat_request, take_in
 
 from noria.config import Config
 from noria.errors import StoreUnavailable
@@ -25,7 +26,6 @@ from noria.store import (
 )
 from noria.store.journal import segments
 from noria.types import Budget, Span, Status, Subject, new_span_id
-from tests.store.support import Process, assemble, chat_reply, chat_request, take_in
 
 
 def only(db: Database) -> Span:
@@ -164,9 +164,7 @@ def test_content_that_is_not_recorded(db: Database, process: Process, apart: boo
     assert count(db, "payloads") == count(db, "text_queue") == 0
 
 
-def test_an_overrun_is_charged_all_the_same(
-    db: Database, process: Process, budget_id: int
-) -> None:
+def test_an_overrun_is_charged_all_the_same(db: Database, process: Process, budget_id: int) -> None:
     lease = process.lease(budget_id, 1000)
     under_way = process.hold(600, [lease], team="search")
     process.call(cost=900, hold=400, leases=[lease], team="search")
@@ -364,7 +362,9 @@ class unreachable:
         with engine.connect() as connection:
             connection.execute(text(f"ALTER DATABASE {name} ALLOW_CONNECTIONS {allowed}"))
             connection.execute(
-                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"),
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+                ),
                 {"name": name},
             )
         engine.dispose()
