@@ -155,7 +155,7 @@ class Gateway:
                 f'[prices."{target.name}"] input and output in noria.toml.',
                 param="model",
             )  # fmt: skip
-        if target.price.bound(1_000_000, 1_000_000, 3600.0) > 0:
+        if wish.amount(wish.limit) > 0:
             unbounded = request.unbounded(target.image_allowance)
             if unbounded is not None:
                 field, why = unbounded
@@ -164,7 +164,8 @@ class Gateway:
                     f"{field} cannot be used under a money budget: {why}.",
                     param=field,
                 )  # fmt: skip
-            wish.prompt += request.images() * (target.image_allowance or 0)
+            if target.image_allowance:
+                wish.prompt += request.images() * target.image_allowance
         return await self._purse.reserve(budgets, wish)
 
     def _refuse(self, record: CallRecord, sink: Sink, refusal: ApiError) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import ROUND_CEILING, Decimal
 from typing import TYPE_CHECKING, Protocol
@@ -70,15 +70,14 @@ class Rates:
     """Input that was written to it (a few providers charge more for that)."""
     reasoning: int
 
-    @property
-    def dearest_input(self) -> int:
-        """The most that a token of input can cost, however the cache is used."""
-        return max(self.input, self.cached, self.cache_write)
+    dearest_input: int = field(init=False)
+    """The most that a token of input can cost, however the cache is used."""
+    dearest_output: int = field(init=False)
+    """The most that a token of output can cost."""
 
-    @property
-    def dearest_output(self) -> int:
-        """The most that a token of output can cost."""
-        return max(self.output, self.reasoning)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dearest_input", max(self.input, self.cached, self.cache_write))
+        object.__setattr__(self, "dearest_output", max(self.output, self.reasoning))
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +109,10 @@ class TokenPrice(Price):
 
     @override
     def bound(self, input_tokens: int, output_tokens: int, seconds: float) -> int:
+        if len(self.tiers) == 1:  # by far the most; this is on the path of every request
+            tier = self.tiers[0]
+            total = input_tokens * tier.dearest_input + output_tokens * tier.dearest_output
+            return -(-total // _MILLION) + self.per_request
         total = max(
             input_tokens * tier.dearest_input + output_tokens * tier.dearest_output
             for tier in self._within_reach(input_tokens)
