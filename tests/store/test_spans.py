@@ -18,22 +18,21 @@ START = 1_700_000_000 * SECOND
 @pytest.fixture
 def ids(db: Database, process: Process) -> list[str]:
     """Sixty calls, one a second, that differ in everything that can be asked for."""
-    made = []
-    for number in range(60):
-        made.append(
-            process.call(
-                at=START + number * SECOND,
-                model=f"model-{number % 3}",
-                key=f"key_{number % 4}",
-                team=f"team-{number % 2}",
-                user="ada" if number % 5 == 0 else None,
-                app="support" if number % 6 == 0 else None,
-                kind="embedding" if number % 10 == 0 else "chat",
-                status="error" if number % 7 == 0 else "ok",
-                ms=float(number * 10),
-                parent="f" * 16 if number % 2 else None,
-            )
+    made = [
+        process.call(
+            at=START + number * SECOND,
+            model=f"model-{number % 3}",
+            key=f"key_{number % 4}",
+            team=f"team-{number % 2}",
+            user="ada" if number % 5 == 0 else None,
+            app="support" if number % 6 == 0 else None,
+            kind="embedding" if number % 10 == 0 else "chat",
+            status="error" if number % 7 == 0 else "ok",
+            ms=float(number * 10),
+            parent="f" * 16 if number % 2 else None,
         )
+        for number in range(60)
+    ]
     take_in(db)
     return made
 
@@ -88,7 +87,7 @@ def test_words_are_found_in_requests_and_replies(db: Database, process: Process)
     told = process.call(response=chat_reply("A noria — it lifts café water"), model="b")
     other = process.call(request=chat_request("nothing of the kind"))
     take_in(db)
-    assert index_text(db) == 0
+    assert (index_text(db), index_text(db)) == (3, 0)
 
     def search(text: str, **more: Any) -> list[str]:
         return [span.id for span in find_spans(db, text=text, **more).rows]
