@@ -11,16 +11,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, select, text, update
 
 from noria.errors import StoreUnavailable
 from noria.store.book import load, post
-from noria.store.bulk import insert_many, select_in
+from noria.store.bulk import insert_many
+from noria.store.cut import Cut, read_on
 from noria.store.database import Database
-from noria.store.journal import Record, Segment, read_records, segments, writer_is_dead
+from noria.store.journal import Record, segments, writer_is_dead
 from noria.store.schema import budget_windows, holders, holds, journals, leases, spans
 from noria.store.text import index_text
 
@@ -29,32 +29,12 @@ __all__ = ["Intake", "take_in"]
 log = logging.getLogger("noria.store")
 
 BATCH_RECORDS = 2_000
-BATCH_BYTES = 32 * 1024 * 1024
 GRACE_SECONDS = 300
 """How long after its expiry a holder whose journal is not here is waited for."""
 _POLL_SECONDS = 0.05
 _ABANDONED_SECONDS = 30.0
 _BACKOFF_SECONDS = (0.25, 0.5, 1.0, 2.0)
 _INTAKE_LOCK = 0x6E6F7269610002
-
-
-@dataclass(slots=True)
-class _Cut:
-    """What one batch takes: records, and where each journal stands after them."""
-
-    records: list[tuple[str, Record]] = field(default_factory=list)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
-    read: dict[Path, int] = field(default_factory=dict)
-    """Files that were read to their end, and how long they were."""
-    spent: list[Path] = field(default_factory=list)
-    """Files that nothing will be read from any more."""
-    dead: list[str] = field(default_factory=list)
-    """Holders that are dead and all taken in."""
-    gone: list[str] = field(default_factory=list)
-    """Dead holders that an earlier batch has finished with, though not removed."""
-    bytes: int = 0
-    full: bool = False
-    """Whether another batch must follow."""
 
 
 class Intake:
@@ -139,7 +119,7 @@ class Intake:
                     connection.execute(
                         text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _INTAKE_LOCK}
                     )
-                cut = self._cut(connection)
+                cut = read_on(connection, self.db.home, self._limit)
                 if cut.records and not self._skip:
                     _apply(connection, cut.records, self._assemble)
                 for holder in cut.dead:
@@ -173,74 +153,7 @@ class Intake:
         self._remove(cut)
         return len(cut.records), cut.full
 
-    def _cut(self, connection: Connection) -> _Cut:
-        """Read on in every journal, as far as one batch goes."""
-        cut = _Cut()
-        mine: dict[str, list[Segment]] = {}
-        for segment in segments(self.db.home):
-            mine.setdefault(segment.holder, []).append(segment)
-        stored = {
-            row.holder: row
-            for row in select_in(
-                connection,
-                'SELECT holder, segment, "offset", done FROM journals WHERE holder IN ?',
-                list(mine),
-            )
-        }
-        for holder, files in mine.items():
-            row = stored.get(holder)
-            if row is not None and row.done:
-                cut.gone.append(holder)
-                continue
-            begin = (row.segment, row.offset) if row else (files[0].number, 0)
-            # Look for death first: then what is read afterwards is all there will ever be.
-            dead = self._is_dead(files[-1])
-            taken = len(cut.records)
-            try:
-                place = self._read_on(cut, holder, files, begin)
-            except FileNotFoundError:
-                continue  # another intake has finished with this journal just now
-            if row is None or place != begin:
-                cut.places[holder] = place
-            if dead and not cut.full and len(cut.records) == taken:
-                cut.places[holder] = place
-                cut.dead.append(holder)
-            elif dead:
-                cut.full = True
-            if cut.full:
-                break
-        return cut
-
-    def _read_on(
-        self, cut: _Cut, holder: str, files: list[Segment], place: tuple[int, int]
-    ) -> tuple[int, int]:
-        for file in files:
-            if file.number < place[0]:
-                cut.spent.append(file.path)
-                continue
-            if file.number > place[0]:
-                place = (file.number, 0)
-            size = file.path.stat().st_size
-            for record in read_records(file.path, place[1]):
-                cut.records.append((holder, record))
-                cut.bytes += record.end - place[1]
-                place = (file.number, record.end)
-                if len(cut.records) >= self._limit or cut.bytes >= BATCH_BYTES:
-                    cut.full = True
-                    return place
-            cut.read[file.path] = size
-            if file is not files[-1]:
-                # A writer begins a segment only after it has ended the one before.
-                cut.spent.append(file.path)
-        return place
-
-    def _is_dead(self, newest: Segment) -> bool:
-        return writer_is_dead(newest.path) and not any(
-            segment.holder == newest.holder and segment.number > newest.number
-            for segment in segments(self.db.home)
-        )
-
-    def _remove(self, cut: _Cut) -> None:
+    def _remove(self, cut: Cut) -> None:
         """Remove files whose records are committed."""
         for path in cut.spent:
             path.unlink(missing_ok=True)
