@@ -39,18 +39,10 @@ if TYPE_CHECKING:
         heartbeat,
         register_holder,
     )
-    from noria.store.reports import (
-        Bucket,
-        Counter,
-        Group,
-        Overview,
-        SpendRow,
-        counters,
-        overview,
-        spend,
-    )
+    from noria.store.reports import Bucket, Counter, Group, Overview, counters, overview
     from noria.store.sessions import end_session, find_session, new_link, redeem_link, sign_in
     from noria.store.spans import Page, Recorded, find_spans, find_trace
+    from noria.store.spending import SpendRow, spend
 
 _HOMES = {
     "budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
@@ -60,8 +52,9 @@ _HOMES = {
     "journal": "Journal Record read_records",
     "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
     "leases": "Grant Shortage grant grant_all heartbeat register_holder",
-    "reports": "Bucket Counter Group Overview SpendRow counters overview spend",
+    "reports": "Bucket Counter Group Overview counters overview",
     "sessions": "end_session find_session new_link redeem_link sign_in",
+    "spending": "SpendRow spend",
     "spans": "Page Recorded find_spans find_trace",
 }
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
