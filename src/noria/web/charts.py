@@ -15,7 +15,9 @@ from markupsafe import Markup, escape
 from noria.types import Money, from_nanoseconds
 from noria.web import format
 
-__all__ = ["Chart", "Series", "bars", "lines", "meter", "waterfall"]
+__all__ = [
+    "Chart", "Series", "bars", "lines", "meter", "money_mark", "share", "spark", "waterfall",
+]  # fmt: skip
 
 _STEP, _GAP, _HEIGHT = 10, 2, 100
 
@@ -84,9 +86,7 @@ def bars(
     return _chart(title, series, starts_ns, drawn, daily, top, write, not any(totals))
 
 
-def lines(
-    title: str, series: Sequence[Series], starts_ns: Sequence[int], *, daily: bool
-) -> Chart:
+def lines(title: str, series: Sequence[Series], starts_ns: Sequence[int], *, daily: bool) -> Chart:
     """Durations over time; a bucket without calls is a gap."""
     top = _nice(max((v for one in series for v in one.values if v is not None), default=0))
     drawn = []
@@ -127,6 +127,27 @@ def meter(spent_nano: int, held_nano: int, limit_nano: int) -> Markup:
         '<rect class="spent" width="{}%" height="100%"/>'
         '<rect class="held" x="{}%" width="{}%" height="100%"/></svg>'
     ).format(state, told, told, f"{spent:.2f}", f"{spent:.2f}", f"{held:.2f}")
+
+
+def share(part: int, whole: int) -> Markup:
+    """A bar for a row's part of the largest row."""
+    width = 100 * part / whole if whole else 0
+    return Markup(
+        '<svg class="share" aria-hidden="true"><rect class="s0" width="{}%" height="100%" '
+        'rx="3"/></svg>'
+    ).format(f"{width:.1f}")
+
+
+def spark(values: Sequence[float]) -> Markup:
+    """A small line of the latest values, the oldest first; nothing for fewer than two."""
+    if len(values) < 2:
+        return Markup("")
+    top = max(values) or 1
+    points = " ".join(f"{i},{22 - 20 * value / top:.1f}" for i, value in enumerate(values))
+    return Markup(
+        '<svg class="spark" viewBox="0 0 {} 24" preserveAspectRatio="none" aria-hidden="true">'
+        '<path d="M{}"/></svg>'
+    ).format(len(values) - 1, points)
 
 
 def waterfall(start_ms: float, length_ms: float, first_ms: float | None, whole_ms: float) -> Markup:

@@ -19,7 +19,9 @@ async def show(request: Request) -> Response:
     allowed = key_of(request).models
     names = list(allowed) if allowed is not None else context_of(request).catalogue.names()
     models = await in_thread(_that_chat, context_of(request).catalogue, names)
-    return page(request, "chat.html", {"models": models, "wanted": request.query_params.get("model")})
+    return page(
+        request, "chat.html", {"models": models, "wanted": request.query_params.get("model")}
+    )
 
 
 def _that_chat(catalogue: Catalogue, names: list[str]) -> list[str]:

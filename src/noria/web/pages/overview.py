@@ -37,11 +37,12 @@ async def show(request: Request) -> Response:
     chosen = chosen_range(request, "24h")
     await in_thread(context.take_in)
     now, before = await in_thread(_both, context.db, chosen)
+    by_team = await in_thread(_team_series, context.db, now, chosen)
     return page(
         request,
         "overview.html",
         {"now": now, "before": before, "ranges": RANGES, "range": chosen}
-        | _charts(request, now, chosen.bucket == "day"),
+        | _charts(request, now, by_team, chosen.bucket == "day"),
     )
 
 
@@ -63,12 +64,28 @@ def _both(db: Database, chosen: Range) -> tuple[Overview, Overview]:
     return overview(db, since, until, bucket), overview(db, since - (until - since), since, bucket)
 
 
-def _charts(request: Request, now: Overview, daily: bool) -> dict[str, object]:
+def _team_series(db: Database, now: Overview, chosen: Range) -> dict[str, list[int]]:
+    """For each team its spend in each bucket."""
+    from noria.store import spend
+
+    ends = [bucket.start_ns for bucket in now.series[1:]] + [chosen.until_ns]
+    series: dict[str, list[int]] = {group.name: [0] * len(ends) for group in now.by_team}
+    for i, bucket in enumerate(now.series):
+        if bucket.calls:
+            for row in spend(db, "team", bucket.start_ns, ends[i]):
+                series.setdefault(row.name, [0] * len(ends))[i] = row.spent_nano
+    return series
+
+
+def _charts(
+    request: Request, now: Overview, by_team: dict[str, list[int]], daily: bool
+) -> dict[str, object]:
     palette = request.app.state.renderer.palette
     starts = [bucket.start_ns for bucket in now.series]
     models, teams = (_largest(groups) for groups in (now.by_model, now.by_team))
     shades, team_shades = palette(models), palette(teams)
     spend = _stack(now.by_model_series, models, shades)
+    team_spend = _stack(by_team, teams, team_shades)
     calls = [
         Series("ok", "s0", [bucket.calls - bucket.errors for bucket in now.series]),
         Series("errors", "bad", [bucket.errors for bucket in now.series]),
@@ -81,6 +98,7 @@ def _charts(request: Request, now: Overview, daily: bool) -> dict[str, object]:
         "shades": shades,
         "team_shades": team_shades,
         "spend": bars("Spend by model", spend, starts, daily=daily, mark="money"),
+        "team_spend": bars("Spend by team", team_spend, starts, daily=daily, mark="money"),
         "calls": bars("Calls", calls, starts, daily=daily),
         "latency": lines("Latency", latency, starts, daily=daily),
     }

@@ -37,7 +37,7 @@ async def show(request: Request) -> Response:
     values = {
         "rows": rows,
         "by": by,
-        "tabs": _BY,
+        "tabs_by": _BY,
         "keys": keys,
         "budgets": budgets,
         "shades": palette([row.name for row in rows[:8]]) if by in ("team", "model") else {},
@@ -68,9 +68,7 @@ def _read(
         (Subject.USER, key.user),
     }
     budgets = [
-        status
-        for status in budget_status(db)
-        if (status.row.subject, status.row.name) in stands_on
+        status for status in budget_status(db) if (status.row.subject, status.row.name) in stands_on
     ]
     return mine, {key.id: key}, budgets
 

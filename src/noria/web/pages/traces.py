@@ -47,19 +47,34 @@ async def show(request: Request) -> Response:
     found = await in_thread(_find, context.db, query, None if key.admin else key.id)
     # htmx only takes the rows of the answer: the filters are on the screen already.
     partial = "hx-request" in request.headers
-    choices = Choices([], [], []) if partial or not key.admin else await in_thread(
-        _choices, context.db
+    choices = (
+        Choices([], [], []) if partial or not key.admin else await in_thread(_choices, context.db)
     )
     values = {
         "found": found,
-        "choices": choices,
-        "models": [row.name for row in choices.models] or context.catalogue.names(),
-        "statuses": [status for status in Status if status is not Status.OPEN],
-        "kinds": list(SpanKind),
-        "since": _SINCE,
+        "filters": _filters(choices, context.catalogue.names()),
         "filtered": any(query.get(name) for name in _FILTERS),
     }
     return page(request, "traces.html", values)
+
+
+def _filters(choices: Choices, models: list[str]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Name, what it says while it is not set, and the options of each filter."""
+    keys = [(key.id, f"{key.name or key.user or key.team or 'key'} …{key.hint}")
+            for key in choices.keys]  # fmt: skip
+    filters = [
+        ("status", "Any status", [(str(one), str(one)) for one in Status]),
+        ("model", "Any model", _counted(choices.models) or [(name, name) for name in models]),
+        ("team", "Any team", _counted(choices.teams)),
+        ("key", "Any key", keys),
+        ("kind", "Any kind", [(str(one), str(one)) for one in SpanKind]),
+        ("since", "Any time", [(name, title) for name, (title, _) in _SINCE.items()]),
+    ]
+    return [one for one in filters if one[2]]
+
+
+def _counted(rows: list[SpendRow]) -> list[tuple[str, str]]:
+    return [(row.name, f"{row.name} ({row.calls:,})") for row in rows]
 
 
 _FILTERS = ("q", "status", "model", "key", "team", "kind", "over", "since")
