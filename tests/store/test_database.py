@@ -136,6 +136,19 @@ def test_changes_are_seen_without_the_database(db: Database) -> None:
     mine.close()
 
 
+def test_the_log_is_cut_once_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = open_database(Config(home=tmp_path))
+    log = tmp_path / "noria.db-wal"
+    create_key(db)
+    size = log.stat().st_size
+    db.checkpoint()
+    assert log.stat().st_size == size
+    monkeypatch.setattr("noria.store.database._CHECKPOINT_BYTES", 1)
+    db.checkpoint()
+    assert log.stat().st_size < size
+    db.close()
+
+
 def test_every_public_name_is_there() -> None:
     import noria.store
 

@@ -12,6 +12,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from functools import cached_property
@@ -34,6 +35,8 @@ __all__ = ["Database", "WriteLock", "insert_into", "open_database"]
 BUSY_SECONDS = 30
 _CONNECT_SECONDS = 5
 _CHECKPOINT_BYTES = 16 * 1024 * 1024
+_CHECKPOINT_SECONDS = 2.0
+_CHECKPOINT_WAIT_MS = 100
 _MIGRATION_LOCK = 0x6E6F7269610001
 
 # SQLite's errors that say something about the disk or another process, not about our SQL.
@@ -92,6 +95,7 @@ class Database:
         self._lock = WriteLock(home / "write.lock")
         self.engine = self._sqlite(url, sync) if url.startswith("sqlite") else _postgres(url)
         self.dialect: str = self.engine.dialect.name
+        self._checkpoint_after = 0.0
         weakref.finalize(self, self.engine.dispose)
 
     @cached_property
@@ -140,10 +144,15 @@ class Database:
             grown = log.stat().st_size >= _CHECKPOINT_BYTES
         except FileNotFoundError:
             return
-        if grown:
-            with _unavailable(self), self._lock, self.engine.connect() as connection:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
-                connection.exec_driver_sql("ANALYZE")
+        if not grown or time.monotonic() < self._checkpoint_after:
+            return
+        # A long reader keeps the log from being cut; then it is only written back, and tried again.
+        self._checkpoint_after = time.monotonic() + _CHECKPOINT_SECONDS
+        with _unavailable(self), self._lock, self.engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+            connection.exec_driver_sql("ANALYZE")
 
     def close(self) -> None:
         """Close all connections."""

@@ -73,9 +73,8 @@ class Intake:
             while more:
                 taken, more = self._batch()
                 total += taken
-            self._charge_abandoned()
-            if total:
                 self.db.checkpoint()
+            self._charge_abandoned()
         return total
 
     def run(self, stop: threading.Event) -> None:
