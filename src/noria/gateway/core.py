@@ -108,7 +108,7 @@ class Gateway:
                         breaker.failed()
                     else:
                         breaker.succeeded()
-                    if last.final or not last.retryable:
+                    if last.final or not last.retryable or breaker.open:
                         break
                 if last is not None and (last.final or not last.elsewhere):
                     break

@@ -1,0 +1,42 @@
+"""What the package promises as a whole: names, light imports, no traces of a machine."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+PUBLIC = {
+    "noria": "Budget Label Money Principal Span SpanKind Status Usage Window __version__",
+    "noria.gateway": "Collector Door Endpoint Gateway Sink open_gateway run_intake run_worker",
+    "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
+    "forbid_real_requests",
+    "noria.errors": "ApiError ConfigError EngineError HomeBusy NoriaError NotFound "
+    "RealRequestForbidden StoreUnavailable WeightsError",
+}
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_public_names_are_pinned(package: str) -> None:
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == sorted(PUBLIC[package].split())
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+
+
+@pytest.mark.parametrize(
+    ("statement", "heavy"),
+    [
+        ("import noria", {"pydantic", "sqlalchemy", "typer", "starlette", "numpy", "asyncio"}),
+        ("import noria.store.journal", {"sqlalchemy", "alembic", "pydantic"}),
+        ("import noria.cli.app", {"sqlalchemy", "pydantic", "httpx2", "starlette", "numpy", "rich"}),
+        ("import noria.gateway.worker", {"alembic", "starlette", "jinja2", "numpy", "xllamacpp"}),
+    ],
+)
+def test_nothing_heavy_is_imported_before_it_is_used(statement: str, heavy: set[str]) -> None:
+    code = f"{statement}; import json, sys; print(json.dumps(list(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert not heavy & set(json.loads(loaded))
