@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 NONE = "–"
+_NOTHING = escape(NONE)
 _STEPS = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"), (30 * 86_400, 86_400, "d"))
 
 
@@ -38,7 +39,7 @@ def exact_money(nano: int) -> str:
 def money(nano: int | None) -> Markup:
     """Three significant figures, with the exact amount on hover."""
     if nano is None:
-        return Markup(NONE)
+        return _NOTHING
     return Markup('<span title="{}">{}</span>').format(exact_money(nano), str(Money(nano)))
 
 
@@ -79,7 +80,7 @@ def relative(nanoseconds: int, now: datetime | None = None) -> str:
 def when(nanoseconds: int | None) -> Markup:
     """A time relative to now, with the exact one on hover."""
     if nanoseconds is None:
-        return Markup(NONE)
+        return _NOTHING
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         from_nanoseconds(nanoseconds).astimezone(UTC).isoformat(timespec="seconds"),
         instant(nanoseconds),
@@ -95,7 +96,7 @@ def count(number: int | None) -> str:
 def compact(number: int | None) -> Markup:
     """A large number with three significant figures, the exact one on hover."""
     if number is None:
-        return Markup(NONE)
+        return _NOTHING
     for size, letter in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
         if number >= size:
             divisor = 1000 if letter == "k" else size

@@ -89,7 +89,7 @@ class Renderer:
         """The text of a page."""
         key = getattr(request.state, "key", None)
         rail = [
-            (group, [place for place in places if key.admin or not place.admin])
+            (group, [place for place in places if key is None or key.admin or not place.admin])
             for group, places in (RAIL if key else ())
         ]
         theme = request.cookies.get("noria_theme")
@@ -147,7 +147,7 @@ async def in_thread(
 def link(path: str, query: Mapping[str, str], **changes: str | None) -> str:
     """The address of `path` with the filters of `query`, some of them changed. A change to None
     drops one; the cursor is dropped always, since another list has other pages."""
-    merged: dict[str, str | None] = {k: v for k, v in query.items() if k != "cursor"} | changes
+    merged = {**query, "cursor": None, **changes}
     kept = {name: value for name, value in merged.items() if value}
     return f"{path}?{urlencode(kept)}" if kept else path
 

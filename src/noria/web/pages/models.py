@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-import orjson
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from noria.errors import ApiError
 from noria.models.prices import ComputePrice, Price, ScheduledPrice, TokenPrice
+from noria.models.state import EngineAddresses, Phase
 from noria.types import Status
 from noria.web.charts import money_mark
 from noria.web.pulls import Pull, Pulls
@@ -37,11 +37,10 @@ class Card:
 
     name: str
     targets: tuple[Target, ...]
-    problem: str | None
-    """Why it cannot be called; None where it can."""
     state: str
     """`ready`, `absent`, `pulling`, `crashed`, ... for a local model, `reachable` for others."""
     message: str | None
+    """What is wrong with it."""
     pull: Pull | None
     price: str
     capabilities: Capabilities | None
@@ -101,28 +100,23 @@ def _card(
 ) -> Card:
     from noria.store import find_spans
 
-    problem, targets = None, ()
+    problem: str | None = None
+    targets: tuple[Target, ...] = ()
     try:
         targets = catalogue.resolve(name).targets
     except ApiError as refused:
         problem = refused.message
     local = next((target.model for target in targets if target.local), None)
-    under_way = pulls.find(local) if local else None
-    state, message = ("reachable", None) if targets else ("not reachable", problem)
+    state, message, pull = "reachable" if targets else "not reachable", problem, None
     if local:
-        state, message = _engine(home, local, present=pulls.present(local))
-        if under_way is not None and under_way.running:
-            state = "pulling"
-        elif under_way is not None:
-            message = under_way.problem
+        state, message, pull = _engine(home, local, pulls)
     rows = find_spans(db, limit=_RECENT, model=name, status=Status.OK).rows if group else []
     return Card(
         name,
         targets,
-        problem,
         state,
         message,
-        under_way if state == "pulling" else None,
+        pull,
         price_text(targets[0].price) if targets else "–",
         targets[0].capabilities if targets else None,
         group,
@@ -130,16 +124,19 @@ def _card(
     )
 
 
-def _engine(home: Path, model: str, *, present: bool) -> tuple[str, str | None]:
-    """The state of a local model's engine and what it has to say, from its host's file."""
-    try:
-        noted = orjson.loads((home / "engine" / f"{model}.json").read_bytes())
-        state, message = str(noted["state"]), noted.get("message")
-    except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
-        state, message = "stopped", None
-    if not present and state not in ("pulling", "crashed"):
-        return "absent", message
-    return state, message
+def _engine(home: Path, model: str, pulls: Pulls) -> tuple[str, str | None, Pull | None]:
+    """The state of a local model, what there is to say of it, and how far its pull has come."""
+    pull = pulls.find(model)
+    if pull is not None and pull.running:
+        return "pulling", None, pull
+    engine = EngineAddresses(home).state(model)
+    if engine is not None and engine.state is Phase.PULLING:
+        return "pulling", None, Pull(0, engine.stage or "", engine.done, engine.total)
+    if not pulls.present(model):
+        return "absent", pull.problem if pull else None, None
+    if engine is None:
+        return "stopped", None, None
+    return str(engine.state), engine.message, None
 
 
 def price_text(price: Price | None) -> str:

@@ -116,7 +116,9 @@ def _stack(
     stacked = [Series(name, shades[name], series[name]) for name in largest if name in series]
     rest = [values for name, values in series.items() if name not in largest]
     if rest:
-        stacked.append(Series("others", "rest", [sum(column) for column in zip(*rest)]))
+        stacked.append(
+            Series("others", "rest", [sum(column) for column in zip(*rest, strict=True)])
+        )
     return stacked
 
 

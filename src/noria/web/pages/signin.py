@@ -11,7 +11,10 @@ from noria.web.render import context_of, in_thread, key_of, page
 
 __all__ = ["routes"]
 
-_USED = "This link was used before or has expired. Sign in with a key, or take a new link from the command line."
+_USED = (
+    "This link was used before or has expired. Sign in with a key, or take the new link that "
+    "`noria serve` prints."
+)
 _WRONG = "No key in force has this secret."
 
 

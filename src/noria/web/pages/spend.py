@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -28,7 +28,7 @@ async def show(request: Request) -> Response:
     context, key = context_of(request), key_of(request)
     chosen = chosen_range(request, "30d")
     wanted = request.query_params.get("by", "team")
-    by = cast(By, wanted) if wanted in _BY else "team"
+    by = wanted if wanted in _BY else "team"
     if not key.admin:
         by = "key"
     await in_thread(context.take_in)

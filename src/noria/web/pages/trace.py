@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from noria.errors import NotFound
-from noria.types import utc_now
+from noria.types import Money, utc_now
 from noria.web import format, transcript
 from noria.web.render import context_of, in_thread, key_of, page
 
@@ -68,7 +68,7 @@ async def figures(request: Request) -> Response:
             "ttft": format.duration(span.ttft_ms),
             "duration": format.duration(span.duration_ms),
             "rate": format.rate(span.output_tokens, span.duration_ms, span.ttft_ms),
-            "cost": str(format.Money(cost)),
+            "cost": str(Money(cost)),
             "cost_exact": format.exact_money(cost),
         }
     )
