@@ -1,3 +1,3 @@
 """What the tests of every package share."""
 
-pytest_plugins = ["tests.support.postgres"]
+pytest_plugins = ["tests.support.door", "tests.support.postgres"]
