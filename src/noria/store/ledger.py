@@ -207,8 +207,7 @@ class Ledger:
         sums = self._sums(draft)
         sums.cost_nano += cost
         for short, name in TOKENS:
-            tokens = meta.get(short)
-            if tokens is not None:
+            if (tokens := meta.get(short)) is not None:
                 tokens = min(tokens, _MOST_TOKENS)
                 setattr(draft, name, (getattr(draft, name) or 0) + tokens)
                 setattr(sums, name, getattr(sums, name) + tokens)
