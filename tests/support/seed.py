@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import time
 from dataclasses import dataclass, field
@@ -16,11 +17,15 @@ from noria.store import (
     Database,
     Journal,
     Key,
+    budget_status,
     create_key,
+    grant,
     open_database,
+    register_holder,
     set_budget,
     take_in,
 )
+from noria.store.budgets import nanoseconds
 from noria.types import Budget, Subject, new_trace_id
 
 HOUR = 3_600_000_000_000
@@ -67,8 +72,8 @@ def seed(folder: Path, calls: int = 300, *, days: float = 14, settings: str = ""
     config = load(folder / "noria.toml", environ={})
     made = Seeded(config, open_database(config))
     budgets = {
-        Subject.INSTALLATION: ("", "100 USD/month"),
-        Subject.TEAM: ("search", "2 USD/day"),
+        Subject.INSTALLATION: ("", "20 USD/month"),
+        Subject.TEAM: ("search", "0.60 USD/day"),
         Subject.MODEL: ("anthropic:claude-sonnet-4-5", "1 USD/week"),
     }
     for subject, (name, amount) in budgets.items():
@@ -77,7 +82,7 @@ def seed(folder: Path, calls: int = 300, *, days: float = 14, settings: str = ""
         ("admin", {"admin": True, "name": "administrator"}),
         (
             "ana",
-            {"team": "search", "user": "ana", "budget": Budget.parse("0.50 USD/day"), "rpm": 60},
+            {"team": "search", "user": "ana", "budget": Budget.parse("0.40 USD/day"), "rpm": 60},
         ),
         ("ben", {"team": "support", "user": "ben", "models": ["local:smollm2"], "concurrency": 4}),
         ("batch", {"team": "research", "name": "nightly batch", "tpm": 200_000}),
@@ -92,7 +97,16 @@ def seed(folder: Path, calls: int = 300, *, days: float = 14, settings: str = ""
         record(made, chance, int(now - age))
     agent(made, now - 90_000_000_000)
     made.take_in()
+    draw(made)
     return made
+
+
+def draw(made: Seeded) -> None:
+    """Lease from every budget, as serving processes do: what was spent before is counted then."""
+    register_holder(made.db, "seed", os.getpid(), 3600)
+    for status in budget_status(made.db):
+        start = nanoseconds(status.window_start)
+        grant(made.db, "seed", status.row.id, start, want=1000, least=1, ttl_s=3600)
 
 
 def record(made: Seeded, chance: random.Random, at: int, **changes: Any) -> dict[str, Any]:

@@ -210,11 +210,11 @@ def _mark(start_ns: int, daily: bool) -> str:
 
 
 def _nice(largest: float) -> float:
-    """The next of 1, 2, 5, 10, 20, ... that is not below; 1 where there is nothing."""
+    """The next number of few digits that is not below; 1 where there is nothing."""
     if largest <= 0:
         return 1.0
     size = 10.0 ** math.floor(math.log10(largest))
-    for step in (1.0, 2.0, 5.0, 10.0):
+    for step in (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0):
         if step * size >= largest * (1 - 1e-12):
             return step * size
     return 10 * size

@@ -17,16 +17,16 @@ SHADES = 8
 class Palette:
     """Gives names their shades.
 
-    A name of the configuration has its place in the series. Any other is placed by a checksum,
-    so that no other name can change it, unless both are shown together: then the later one
-    moves on to a shade that is free.
+    A name of the configuration has its place in the series; any other is placed by a checksum
+    of it, or at the next place that is free.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
         self._known = {name: place % SHADES for place, name in enumerate(sorted(set(known)))}
 
     def __call__(self, names: Iterable[str]) -> dict[str, str]:
-        """The class of each of the names that are shown together."""
+        """The class of each name. To have the same ones on every page, give all names there
+        are and not only those that are shown."""
         shades: dict[str, int] = {}
         for name in sorted(set(names), key=lambda name: (name not in self._known, name)):
             shade = self._known.get(name)

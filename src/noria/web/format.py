@@ -52,7 +52,7 @@ def duration(ms: float | None) -> str:
     if ms < 999.5:
         return f"{ms:.0f} ms"
     if ms < 59_995:
-        return f"{ms / 1000:.3g} s"
+        return f"{ms / 1000:#.3g} s".replace(". ", " ")
     minutes, seconds = divmod(round(ms / 1000), 60)
     if minutes < 60:
         return f"{minutes} min {seconds} s"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlencode
 
 from anyio import to_thread
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "RANGES", "Range", "Renderer", "chosen_range", "context_of", "in_thread", "key_of",
-    "link", "must_be_admin", "page",
+    "link", "must_be_admin", "page", "shades_of",
 ]  # fmt: skip
 
 Parameters = ParamSpec("Parameters")
@@ -78,7 +78,6 @@ class Renderer:
         self._environment.globals |= {
             "asset": assets.url,
             "charts": charts,
-            "palette": self.palette,
             "interval": format.interval,
             "percent": format.percent,
             "rate": format.rate,
@@ -132,6 +131,15 @@ def must_be_admin(request: Request) -> None:
     """
     if not key_of(request).admin:
         raise HTTPException(403, "This page is for administrators' keys.")
+
+
+def shades_of(request: Request, by: Literal["model", "team"]) -> dict[str, str]:
+    """The colour of every model or team that ever called."""
+    from noria.store import spend
+
+    renderer: Renderer = request.app.state.renderer
+    palette = renderer.palette if by == "model" else Palette(())
+    return palette(row.name for row in spend(context_of(request).db, by))
 
 
 async def in_thread(

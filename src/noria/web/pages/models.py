@@ -52,8 +52,7 @@ class Card:
     @property
     def weights(self) -> str | None:
         """The local model whose weights it needs."""
-        local = [target.model for target in self.targets if target.local]
-        return local[0] if local else None
+        return self.targets[0].model if self.targets and self.targets[0].local else None
 
     @property
     def middle_ms(self) -> float | None:
@@ -106,8 +105,8 @@ def _card(
         targets = catalogue.resolve(name).targets
     except ApiError as refused:
         problem = refused.message
-    local = next((target.model for target in targets if target.local), None)
-    state, message, pull = "reachable" if targets else "not reachable", problem, None
+    local = targets[0].model if targets and targets[0].local else None
+    state, message, pull = "reachable" if targets else "keyless", problem, None
     if local:
         state, message, pull = _engine(home, local, pulls)
     rows = find_spans(db, limit=_RECENT, model=name, status=Status.OK).rows if group else []

@@ -19,6 +19,7 @@ from noria.web.render import (
     key_of,
     must_be_admin,
     page,
+    shades_of,
 )
 
 if TYPE_CHECKING:
@@ -38,11 +39,14 @@ async def show(request: Request) -> Response:
     await in_thread(context.take_in)
     now, before = await in_thread(_both, context.db, chosen)
     by_team = await in_thread(_team_series, context.db, now, chosen)
+    shades = await in_thread(shades_of, request, "model")
+    team_shades = await in_thread(shades_of, request, "team")
     return page(
         request,
         "overview.html",
         {"now": now, "before": before, "ranges": RANGES, "range": chosen}
-        | _charts(request, now, by_team, chosen.bucket == "day"),
+        | {"shades": shades, "team_shades": team_shades}
+        | _charts(now, by_team, shades | team_shades, chosen.bucket == "day"),
     )
 
 
@@ -78,14 +82,12 @@ def _team_series(db: Database, now: Overview, chosen: Range) -> dict[str, list[i
 
 
 def _charts(
-    request: Request, now: Overview, by_team: dict[str, list[int]], daily: bool
+    now: Overview, by_team: dict[str, list[int]], shades: dict[str, str], daily: bool
 ) -> dict[str, object]:
-    palette = request.app.state.renderer.palette
     starts = [bucket.start_ns for bucket in now.series]
     models, teams = (_largest(groups) for groups in (now.by_model, now.by_team))
-    shades, team_shades = palette(models), palette(teams)
     spend = _stack(now.by_model_series, models, shades)
-    team_spend = _stack(by_team, teams, team_shades)
+    team_spend = _stack(by_team, teams, shades)
     calls = [
         Series("ok", "s0", [bucket.calls - bucket.errors for bucket in now.series]),
         Series("errors", "bad", [bucket.errors for bucket in now.series]),
@@ -95,8 +97,6 @@ def _charts(
         Series("p99", "s1", [bucket.p99_ms for bucket in now.series]),
     ]
     return {
-        "shades": shades,
-        "team_shades": team_shades,
         "spend": bars("Spend by model", spend, starts, daily=daily, mark="money"),
         "team_spend": bars("Spend by team", team_spend, starts, daily=daily, mark="money"),
         "calls": bars("Calls", calls, starts, daily=daily),
@@ -113,7 +113,9 @@ def _stack(
     series: dict[str, list[int]], largest: list[str], shades: dict[str, str]
 ) -> list[Series]:
     """The largest as series of their own, the rest as one."""
-    stacked = [Series(name, shades[name], series[name]) for name in largest if name in series]
+    stacked = [
+        Series(name, shades.get(name, "rest"), series[name]) for name in largest if name in series
+    ]
     rest = [values for name, values in series.items() if name not in largest]
     if rest:
         stacked.append(

@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from noria.types import Subject, from_nanoseconds, utc_now
 from noria.web.charts import Series, bars
-from noria.web.render import RANGES, chosen_range, context_of, in_thread, key_of, page
+from noria.web.render import RANGES, chosen_range, context_of, in_thread, key_of, page, shades_of
 
 if TYPE_CHECKING:
     from noria.store import BudgetStatus, Database, Key, SpendRow
@@ -33,14 +33,15 @@ async def show(request: Request) -> Response:
         by = "key"
     await in_thread(context.take_in)
     rows, keys, budgets = await in_thread(_read, context.db, by, chosen.since_ns, key)
-    palette = request.app.state.renderer.palette
     values = {
         "rows": rows,
         "by": by,
         "tabs_by": _BY,
         "keys": keys,
         "budgets": budgets,
-        "shades": palette([row.name for row in rows[:8]]) if by in ("team", "model") else {},
+        "shades": await in_thread(shades_of, request, by)
+        if by in ("team", "model") and key.admin
+        else {},
         "largest": max((row.spent_nano for row in rows), default=0),
         "total": sum(row.spent_nano for row in rows),
         "held": sum(row.held_nano for row in rows),

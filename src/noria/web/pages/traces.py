@@ -106,6 +106,8 @@ def _find(db: Database, query: object, own_key: str | None) -> Page:
         min_ms=milliseconds(query.get("over", "")),
         since_ns=int((utc_now() - since[1]).timestamp() * 1e9) if since else None,
         text=query.get("q") or None,
+        # Parts of a trace show only to those who look for what only a part has.
+        roots_only=not any(query.get(name) for name in ("q", "model", "kind")),
     )
 
 

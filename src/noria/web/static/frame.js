@@ -57,7 +57,7 @@ customElements.define("theme-switch", class extends HTMLElement {
 });
 
 const KEYS = [
-  ["?", "These keys"],
+  ["?", "This list"],
   ["g then c o t s m k", "Go to Chat, Overview, Traces, Spend, Models, Keys"],
   ["j k", "Next and previous row"],
   ["Enter", "Open the row; in the chat, send"],
@@ -67,7 +67,7 @@ const KEYS = [
 
 function listKeys() {
   const dialog = document.createElement("dialog");
-  const title = Object.assign(document.createElement("h2"), { textContent: "Keys" });
+  const title = Object.assign(document.createElement("h2"), { textContent: "Shortcuts" });
   const list = document.createElement("dl");
   for (const [keys, meaning] of KEYS) {
     const term = document.createElement("dt");
@@ -79,7 +79,7 @@ function listKeys() {
   }
   const close = Object.assign(document.createElement("button"), { className: "button", textContent: "Close" });
   close.addEventListener("click", () => dialog.close());
-  dialog.setAttribute("aria-label", "Keys");
+  dialog.setAttribute("aria-label", "Shortcuts");
   dialog.append(title, list, close);
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
