@@ -54,6 +54,12 @@ class Incoming:
                 return value
         return None
 
+    def head_without_upgrade(self) -> bytes:
+        """The request line and the headers as they came, but for an offer to upgrade."""
+        lines = [b"%b %b HTTP/1.%d" % (self.method, self.target, 0 if self.http_1_0 else 1)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"\r\n".join([*lines, b"", b""])
+
     def content(self) -> bytes:
         """The whole body."""
         return self.body[0] if len(self.body) == 1 else b"".join(self.body)
@@ -67,8 +73,14 @@ class Lane(asyncio.Protocol, Sink):
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._incoming = Incoming()
-        self._header_bytes = self._body_bytes = 0
+        self._header_bytes = self._head_bytes = self._body_bytes = 0
+        self._head_open = False
+        """Whether the headers of a request are arriving."""
+        self._arriving = False
+        """Whether a request has begun to arrive and is not complete."""
         self._refusal: ApiError | None = None
+        self._refused: ApiError | None = None
+        """Said in place of an answer to what came last, when all before it is answered."""
         self._ahead: deque[Incoming] = deque()
         self._current: Incoming | None = None
         self._task: asyncio.Task[None] | None = None
@@ -100,16 +112,24 @@ class Lane(asyncio.Protocol, Sink):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        if self._current is None and not self._header_bytes:
+        if self._current is None and not self._arriving:
+            self._arriving = True
             self.deadline = self._door.now() + self._door.config.limits.header_seconds
         try:
+            if self._head_open:
+                # llhttp gives a header out when it is complete: an endless one is counted here.
+                self._head_bytes += len(data)
+                if self._head_bytes > 2 * self._door.config.limits.header_bytes:
+                    self._refuse_headers()
             self._parser.feed_data(data)
+        except ApiError as refusal:
+            self._refuse_connection(refusal)
         except httptools.HttpParserUpgrade as upgrade:
-            # A client that offers another protocol is answered in this one.
+            # A client that offers another protocol is answered in this one. llhttp takes what
+            # follows the headers for the other protocol: it is given them again, without the offer.
             self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :] if upgrade.args else b""
-            if rest:
-                self.data_received(rest)
+            self._head_open = False
+            self.data_received(self._incoming.head_without_upgrade() + data[upgrade.args[0] :])
         except httptools.HttpParserError as malformed:
             self._refuse_connection(
                 self._refusal
@@ -147,29 +167,45 @@ class Lane(asyncio.Protocol, Sink):
 
     def on_message_begin(self) -> None:
         self._incoming = Incoming()
-        self._header_bytes = self._body_bytes = 0
+        self._header_bytes = self._head_bytes = self._body_bytes = 0
+        self._head_open = self._arriving = True
 
     def on_url(self, url: bytes) -> None:
         self._incoming.target += url
         self._count_header(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._incoming.headers.append((name.lower(), value))
+        if self._head_open:
+            self._incoming.headers.append((name.lower(), value))
+        # A trailer is counted and dropped: it comes after the door has decided by the headers.
         self._count_header(len(name) + len(value) + 4)
 
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > self._door.config.limits.header_bytes:
-            self._refusal = ApiError(
-                431, "headers_too_large",
-                f"The headers have over {self._door.config.limits.header_bytes} bytes.",
-            )  # fmt: skip
-            raise self._refusal
+            self._refuse_headers()
+
+    def _refuse_headers(self) -> None:
+        self._refusal = ApiError(
+            431, "headers_too_large",
+            f"The headers have over {self._door.config.limits.header_bytes} bytes.",
+        )  # fmt: skip
+        raise self._refusal
 
     def on_headers_complete(self) -> None:
         incoming, limits = self._incoming, self._door.config.limits
         incoming.method = self._parser.get_method()
-        incoming.http_1_0 = self._parser.get_http_version() == "1.0"
+        version = self._parser.get_http_version()
+        if version not in ("1.0", "1.1"):
+            self._refusal = ApiError(
+                400, "invalid_http", f"HTTP/{version} is not spoken here; use HTTP/1.1."
+            )
+            raise self._refusal
+        if incoming.method == b"CONNECT":
+            self._refusal = ApiError(501, "not_implemented", "noria is no proxy: no CONNECT.")
+            raise self._refusal
+        self._head_open = False
+        incoming.http_1_0 = version == "1.0"
         incoming.keep_alive = self._parser.should_keep_alive()
         self.deadline = self._door.now() + limits.body_seconds
         hosts = 0
@@ -200,8 +236,11 @@ class Lane(asyncio.Protocol, Sink):
         raise self._refusal
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade():
+            return  # The body is still to come.
         incoming = self._incoming
         self._header_bytes = 0
+        self._arriving = False
         if self._current is not None:
             self._ahead.append(incoming)
             if len(self._ahead) >= _MOST_AHEAD and self._transport is not None:
@@ -233,6 +272,8 @@ class Lane(asyncio.Protocol, Sink):
             if len(self._ahead) < _MOST_AHEAD:
                 transport.resume_reading()
             self._begin(incoming)
+        elif self._refused is not None:
+            self._refuse_connection(self._refused)
 
     def expire(self) -> None:
         """The time is up: close an idle connection, refuse a request that does not get on."""
@@ -275,8 +316,7 @@ class Lane(asyncio.Protocol, Sink):
         if transport is None:
             return
         if self._current is not None:
-            # An earlier request is still being answered; its client broke the connection.
-            transport.abort()
+            self._refused = error  # What came before it is answered first.
             return
         self.send(error.status, _error_headers(error), orjson.dumps(error.body()), close=True)
         transport.close()

@@ -240,7 +240,10 @@ class FakeProvider:
         elif reply.fault is Fault.STALL:
             await asyncio.Event().wait()
         else:
-            await respond(received.body, reply, client)
+            try:
+                await respond(received.body, reply, client)
+            except (AttributeError, KeyError, TypeError, ValueError) as odd:
+                delivery.send(client, 400, answers.error_body(400, f"The body is odd: {odd!r}."))
 
     def _due(self, received: Received) -> Reply:
         if self._queue:
