@@ -74,7 +74,6 @@ def run(config: Config) -> None:
         supervisor.add("engines", partial(_engines, engines))
         _announce_in(config.home, url, lock)
         _greet(config, url, access)
-        listener.close()
         supervisor.run()
     finally:
         supervisor.stop()
