@@ -30,6 +30,7 @@ class KeyRing:
         self._generation = generation
         self._seen = generation.value
         self._keys: dict[bytes, tuple[Key | None, float]] = {}
+        self._asking: dict[tuple[bytes, int], asyncio.Future[Key | None]] = {}
 
     def recall(self, credential: bytes) -> Key | None:
         """The key of an `Authorization` header, if it is remembered and still good."""
@@ -70,6 +71,17 @@ class KeyRing:
             lambda: find_session(self._db, secret),
         )
 
+    async def _ask_once(self, digest: bytes, find: Callable[[], Key | None]) -> Key | None:
+        """Ask the store; callers who come meanwhile with the same key share the answer."""
+        # An answer that was asked for before a change must not serve those who come after it.
+        question = (digest, self._seen)
+        asking = self._asking.get(question)
+        if asking is None:
+            asking = asyncio.ensure_future(asyncio.to_thread(find))
+            self._asking[question] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(question, None))
+        return await asyncio.shield(asking)
+
     async def _look_up(self, digest: bytes, find: Callable[[], Key | None]) -> Key:
         now = time.monotonic()
         generation = self._generation.value
@@ -82,7 +94,7 @@ class KeyRing:
             key = remembered[0]
         else:
             try:
-                key = await asyncio.to_thread(find)
+                key = await self._ask_once(digest, find)
             except StoreUnavailable:
                 if remembered is None or remembered[0] is None:
                     raise ApiError(

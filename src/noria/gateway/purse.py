@@ -150,7 +150,9 @@ class Purse:
     async def budgets_for(self, key: Key, model: str, target: str) -> tuple[BudgetRow, ...]:
         """Every budget that a call must fit."""
         if self._generation.value != self._seen:
-            await self._reload()
+            async with self._lock:
+                if self._generation.value != self._seen:
+                    await self._reload()
         asked = (key.id, model, target)
         found = self._applying.get(asked)
         if found is None:

@@ -13,6 +13,9 @@ __all__ = ["Collector", "Flow", "Headers", "Sink"]
 Headers = list[tuple[bytes, bytes]]
 
 
+_MOST_WAITING = 256
+
+
 class Flow(Protocol):
     """What can be told to wait while the caller is slow."""
 
@@ -47,11 +50,11 @@ class Collector(Sink):
 
     def __init__(self) -> None:
         self.headers: Headers = []
-        self.body = b""
+        self._flow: Flow | None = None
         self._pieces: asyncio.Queue[bytes | ApiError | None] = asyncio.Queue()
 
     def answer(self, headers: Headers, body: bytes) -> None:
-        self.headers, self.body = headers, body
+        self.headers = headers
         self._pieces.put_nowait(body)
         self._pieces.put_nowait(None)
 
@@ -60,10 +63,12 @@ class Collector(Sink):
         self._pieces.put_nowait(error)
 
     def begin(self, headers: Headers, flow: Flow) -> None:
-        self.headers = headers
+        self.headers, self._flow = headers, flow
 
     def write(self, data: bytes) -> None:
         self._pieces.put_nowait(data)
+        if self._flow is not None and self._pieces.qsize() >= _MOST_WAITING:
+            self._flow.pause()
 
     def finish(self, last: bytes) -> None:
         self._pieces.put_nowait(last)
@@ -79,3 +84,5 @@ class Collector(Sink):
             if isinstance(piece, ApiError):
                 raise piece
             yield piece
+            if self._flow is not None and self._pieces.empty():
+                self._flow.resume()
