@@ -7,6 +7,9 @@ from typer.testing import CliRunner
 
 from noria.cli.app import app
 from noria.errors import NoriaError
+from noria.testing.plugin import fake_provider
+
+__all__ = ["fake_provider"]
 
 
 @pytest.fixture

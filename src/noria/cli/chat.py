@@ -11,6 +11,7 @@ import typer
 
 from noria.cli.ask import Door, Message, Reply
 from noria.cli.door import open_door
+from noria.cli.model import have_weights
 from noria.cli.output import complain, note, printable
 from noria.errors import NoriaError
 
@@ -52,6 +53,7 @@ def chat(
 
     config = load()
     model = model or ("default" if "default" in config.models else "local:smollm2")
+    have_weights(config, model)
     with open_door(config) as door:
         talk = Talk(config, door, model, system)
         if sys.stdin.isatty():
@@ -113,6 +115,7 @@ class Talk:
                 note(f"system: {self.system or '(nothing)'}")
             case "/model" if rest:
                 self._known(rest)
+                have_weights(self.config, rest)
                 self.model = rest
                 note(f"The conversation goes on with {rest}.")
             case "/model":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from noria.models import Catalogue, Target
     from noria.models.prices import Price
 
-__all__ = ["app"]
+__all__ = ["app", "have_weights"]
 
 app = typer.Typer(help="List, pull and try models.", no_args_is_help=True)
 
@@ -79,6 +79,21 @@ def pull(
         note(f"local:{name} is ready: {path}")
 
 
+def have_weights(config: Config, model: str) -> None:
+    """Pull the weights of `model` now, with a bar, if it is embedded and they are not here.
+
+    The engine would pull them as well, but silently.
+    """
+    from noria.cli.progress import watched
+    from noria.models.local import LOCAL
+    from noria.models.weights import Weights
+
+    provider, _, name = _first_target(config, model).partition(":")
+    if provider == "local" and name in LOCAL and not Weights().present(name):
+        with watched(f"local:{name}") as progress:
+            Weights().pull(name, progress)
+
+
 @app.command("test")
 def try_out(
     model: Annotated[str, typer.Argument(help="A name such as local:smollm2.")],
@@ -92,6 +107,7 @@ def try_out(
 
     config = load()
     capabilities = Catalogue(config).target(_first_target(config, model)).capabilities
+    have_weights(config, model)
     with open_door(config) as door:
         if not capabilities.chat:
             result = embed(door, model, "The wheel turns.")

@@ -18,6 +18,8 @@ from noria.types import Span, SpanKind, Status
 __all__ = ["app"]
 
 _POLL_SECONDS = 0.5
+_LOOK_BACK_NS = 600_000_000_000
+_MARGIN_NS = 60_000_000_000
 _MOST = 100_000
 
 app = typer.Typer(help="Look at recorded calls.", no_args_is_help=True)
@@ -144,21 +146,20 @@ def _find(home: Home, limit: int, filters: dict[str, Any]) -> Iterator[Span]:
 
 
 def _follow(home: Home, filters: dict[str, Any]) -> Iterator[Span]:
-    """Spans as they end, in the order in which they began.
+    """Spans that end from now on, each round's in the order in which they began.
 
-    Each round looks again at everything since the oldest call that was still under way.
+    Each round looks again at the last minute, and at everything since the oldest call that is
+    under way.
     """
-    since = time.time_ns()
-    shown: set[str] = set()
+    since = time.time_ns() - _LOOK_BACK_NS
+    shown: set[str] | None = None
     while True:
         home.take_in()
         recent = list(_find(home, _MOST, filters | {"since_ns": since}))
-        for span in reversed(recent):
-            if span.status != "open" and span.id not in shown:
-                shown.add(span.id)
-                yield span
-        under_way = [span.started_ns for span in recent if span.status == "open"]
-        # A call shows up when it ends (or as open): keep a minute's margin behind now.
-        since = max(since, min([time.time_ns() - 60_000_000_000, *under_way]))
-        shown.intersection_update(span.id for span in recent)
+        ended = [span for span in reversed(recent) if span.status is not Status.OPEN]
+        if shown is not None:
+            yield from (span for span in ended if span.id not in shown)
+        shown = {span.id for span in ended}
+        under_way = [span.started_ns for span in recent if span.status is Status.OPEN]
+        since = min([time.time_ns() - _MARGIN_NS, *under_way])
         time.sleep(_POLL_SECONDS)
