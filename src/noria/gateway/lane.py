@@ -208,13 +208,20 @@ class Lane(asyncio.Protocol, Sink):
         incoming.http_1_0 = version == "1.0"
         incoming.keep_alive = self._parser.should_keep_alive()
         self.deadline = self._door.now() + limits.body_seconds
-        hosts = 0
+        hosts = codings = 0
         for name, value in incoming.headers:
             if name == b"host":
                 hosts += 1
             elif name == b"content-length":
                 if int(value) > limits.body_bytes:
                     self._refuse_body()
+            elif name == b"transfer-encoding":
+                codings += 1
+                if codings > 1 or value.strip().lower() != b"chunked":
+                    self._refusal = ApiError(
+                        501, "not_implemented", "No transfer encoding but chunked is spoken here."
+                    )
+                    raise self._refusal
             elif name == b"expect" and value.lower() == b"100-continue" and self._current is None:
                 assert self._transport is not None
                 self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
