@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-from noria.testing import Fault, Reply
-
 
 def findings(run, code=0):
     done = run("doctor", "--json")
@@ -53,7 +51,7 @@ def test_providers(run, home, fake_provider, monkeypatch):
     found = problems(run)
     assert {*found} == {"provider keyless", "provider away"}
     assert "export NO_SUCH_KEY" in found["provider keyless"]["remedy"]
-    fake_provider.reply = Reply(fault=Fault.UNAUTHORIZED)
+    fake_provider.api_key = "another"
     (home.parent / "noria.toml").write_text(
         f'[providers.wrong]\nbase_url = "{fake_provider.url}"\napi_key_env = "WRONG_KEY"\n'
     )
