@@ -18,7 +18,7 @@ from noria.models.catalogue import Capabilities
 from noria.models.engine.generation import Chunks, Tally
 from noria.models.engine.protocol import Emit, Engine, Health
 from noria.models.engine.requests import ChatRequest, bad
-from noria.models.engine.tools import call_tools
+from noria.models.engine.tools import call_tools, conversation
 from noria.models.wire import join
 
 # With two threads on a busy machine OpenMP's spinning is ten times slower. It reads this when the
@@ -101,7 +101,7 @@ class LlamaEngine(Engine):
             if call.tools and call.choice != "none":
                 tally = call_tools(call, self._generate, chunks)
             else:
-                body = call.body(call.plain_messages(), n=call.n, **call.shape)
+                body = call.body(conversation(call), n=call.n, **call.shape)
                 tally = self._generate(body, chunks.relay)
         chunks.usage(tally)
 

@@ -73,10 +73,6 @@ class ChatRequest:
             parallel=request.get("parallel_tool_calls") is not False,
         )
 
-    def plain_messages(self) -> list[dict[str, Any]]:
-        """The conversation in the roles that every chat template knows."""
-        return [{"role": m["role"], "content": m["content"]} for m in self.messages]
-
     def body(self, messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """The request for the engine: these messages, this caller's settings, and `more`."""
         body = {"messages": messages, "stream": True, "stream_options": {"include_usage": True}}
