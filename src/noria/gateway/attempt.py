@@ -19,7 +19,7 @@ from noria.gateway.upstream import Exchange, UpstreamFailure, Upstreams
 from noria.models import Target, usage_of
 from noria.types import Status, Usage
 
-__all__ = ["Attempt", "Failed"]
+__all__ = ["Attempt", "Claim", "Failed"]
 
 _BYTES_PER_TOKEN = 4
 
@@ -54,6 +54,32 @@ class Failed:
             elsewhere=True,
         )  # fmt: skip
 
+    @classmethod
+    def outrun(cls) -> Failed:
+        """Another attempt answered first."""
+        return cls(ApiError(502, "upstream_cancelled", "Another target answered first."))
+
+
+class Claim:
+    """Which of several attempts at the same call may answer: the first that has something."""
+
+    def __init__(self) -> None:
+        self.winner: Attempt | None = None
+        self._attempts: list[Attempt] = []
+
+    def enter(self, attempt: Attempt) -> None:
+        """Take part."""
+        self._attempts.append(attempt)
+
+    def take(self, attempt: Attempt) -> bool:
+        """Ask to answer. The first to ask may, and the others are stopped."""
+        if self.winner is None:
+            self.winner = attempt
+            for other in self._attempts:
+                if other is not attempt:
+                    other.stop()
+        return self.winner is attempt
+
 
 class Attempt:
     """One attempt, from its hold to its settlement. Exactly one of its ends is reached:
@@ -69,10 +95,11 @@ class Attempt:
         purse: Purse,
         limits: Limits,
         upstreams: Upstreams,
+        claim: Claim | None = None,
     ) -> None:
         self._record = record
         self._request = request
-        self._target = target
+        self.target = target
         self._hold = hold
         self._sink = sink
         self._purse = purse
@@ -82,7 +109,12 @@ class Attempt:
         self._relay: Relay | None = None
         self._headers: Headers = []
         self._number = 0
+        self._claim = claim
+        if claim is not None:
+            claim.enter(self)
         self.tokens = 0
+        self.ended = False
+        """Whether it was settled."""
         try:
             self._number = record.hold(target, hold)
         except ApiError:
@@ -96,7 +128,7 @@ class Attempt:
 
     async def run(self, headers: Headers) -> Failed | None:
         """Ask the target. None when the caller has the whole answer and it is recorded."""
-        quota = Quota.of_target(self._target)
+        quota = Quota.of_target(self.target)
         if not quota.limited:
             return await self._run(headers)
         try:
@@ -110,7 +142,7 @@ class Attempt:
 
     async def _run(self, headers: Headers) -> Failed | None:
         self._headers = headers
-        body = self._request.payload(self._target, self._hold.limit or None)
+        body = self._request.payload(self.target, self._hold.limit or None)
         if self._request.stream:
             self._relay = Relay(
                 self._forward,
@@ -127,6 +159,8 @@ class Attempt:
         assert exchange is not None
         if exchange.status != 200:
             return self._upstream_error(exchange, answer)
+        if not self._may_answer():
+            return self._broken(UpstreamFailure("upstream_cancelled", "Another one answered."))
         if self._relay is not None:
             if not exchange.streaming:
                 return self._unusable("The upstream server did not answer with a stream.", answer)
@@ -135,7 +169,7 @@ class Attempt:
 
     async def _send(self, body: bytes) -> bytes:
         feed = self._relay.feed if self._relay is not None else None
-        path, upstream = self._request.endpoint.path, self._target.upstream
+        path, upstream = self._request.endpoint.path, self.target.upstream
         self._exchange = await self._upstreams.send(upstream, b"POST", path, body, feed)
         try:
             return await self._exchange.finished()
@@ -146,8 +180,18 @@ class Attempt:
         self._exchange = await self._upstreams.send(upstream, b"POST", path, body, feed, fresh=True)
         return await self._exchange.finished()
 
+    def stop(self) -> None:
+        """Another attempt answers: let the upstream go."""
+        if self._exchange is not None:
+            self._exchange.cancel()
+
+    def _may_answer(self) -> bool:
+        return self._claim is None or self._claim.take(self)
+
     def _forward(self, data: bytes) -> None:
         assert self._exchange is not None
+        if not self._may_answer():
+            return
         if self._headers:
             self._sink.begin(self._headers, self._exchange)
             self._headers = []
@@ -196,9 +240,10 @@ class Attempt:
         """Record the end and settle. Where it cannot be recorded the caller must not see an end."""
         self.tokens = usage.input_tokens + usage.output_tokens if usage else 0
         overrun = bool(self._hold.accounts) and cost > self._hold.amount
+        self.ended = True
         try:
             self._record.end(
-                self._number, status, target=self._target, usage=usage, cost=cost,
+                self._number, status, target=self.target, usage=usage, cost=cost,
                 overrun=overrun, **more,
             )  # fmt: skip
         except StoreUnavailable as failed:
@@ -209,8 +254,11 @@ class Attempt:
         return None
 
     def settle(self, failed: Failed) -> None:
-        """Close this attempt; the call goes on with another."""
+        """Close this attempt; the call goes on, or went on, with another."""
+        if failed.usage is None and failed.error.code == "upstream_cancelled":
+            failed.usage = self._estimate(0)  # the provider has read the prompt
         cost = self._cost(failed.usage, True) if failed.usage else 0
+        self.ended = True
         try:
             self._record.settle(
                 self._number, cost, failed.error.code, failed.error.message, failed.usage
@@ -237,20 +285,24 @@ class Attempt:
 
     def cancelled(self) -> None:
         """The caller went away: stop the upstream, charge what was generated."""
-        relay, usage, exchange = self._relay, None, self._exchange
-        estimated = False
-        if exchange is not None:
-            exchange.cancel()
-            if relay is not None and relay.usage is not None:
-                usage = relay.usage
-            elif relay is not None and exchange.streaming:
-                usage, estimated = self._estimate_stream(relay), True
+        self.stop()
+        relay, usage, estimated = self._relay, None, False
+        if self._exchange is not None:
+            usage, estimated = self._used_so_far(self._exchange)
         self._end(
             Status.CANCELLED, usage, self._cost(usage, estimated) if usage else 0,
             estimated=estimated, sse=relay is not None,
             response=b"".join(relay.kept) if relay else b"",
             first_token_ns=relay.first_token_ns if relay else None,
         )  # fmt: skip
+
+    def _used_so_far(self, exchange: Exchange) -> tuple[Usage, bool]:
+        """What an unfinished answer has used, and whether that is an estimate."""
+        if self._relay is not None and self._relay.usage is not None:
+            return self._relay.usage, False
+        if self._relay is not None and exchange.streaming:
+            return self._estimate_stream(self._relay), True
+        return self._estimate(0), True  # the provider has read the prompt
 
     def _break_off(self, error: ApiError) -> None:
         """Tell a caller in mid-stream that the rest will not come."""
@@ -261,7 +313,7 @@ class Attempt:
 
     def _broken(self, failure: UpstreamFailure) -> Failed:
         status = 504 if failure.code == "upstream_timeout" else 502
-        name = self._target.name
+        name = self.target.name
         failed = Failed(
             ApiError(status, failure.code, f"{name} gave no answer. {failure.message}"),
             retryable=failure.code != "upstream_too_large",
@@ -273,8 +325,7 @@ class Attempt:
             failed.final = True
             failed.error.message = f"{name} broke off. {failure.message}"
             failed.usage = relay.usage or self._estimate_stream(relay)
-        if self._exchange is not None:
-            self._exchange.cancel()
+        self.stop()
         return failed
 
     def _unusable(self, why: str, answer: bytes) -> Failed:
@@ -286,7 +337,7 @@ class Attempt:
     def _upstream_error(self, exchange: Exchange, answer: bytes) -> Failed:
         """Turn an error status into what the caller is told. What a server says about our own
         key is not passed on: it may quote the key."""
-        status, name = exchange.status, self._target.name
+        status, name = exchange.status, self.target.name
         retry_after = parse_retry_after(exchange.retry_after)
         if status == 429:
             seconds = None if retry_after is None else max(1, round(retry_after))
@@ -315,7 +366,7 @@ class Attempt:
     # Money
 
     def _cost(self, usage: Usage, estimated: bool) -> int:
-        price = self._target.price
+        price = self.target.price
         cost = price.cost(usage) if price is not None else 0
         return min(cost, self._hold.amount) if estimated and self._hold.amount else cost
 

@@ -9,10 +9,13 @@ path goes round the rules.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from functools import partial
 
 from noria.config import Config
 from noria.errors import ApiError, RealRequestForbidden
-from noria.gateway.attempt import Attempt, Failed
+from noria.gateway.attempt import Attempt, Claim, Failed
+from noria.gateway.hedge import run_hedged
 from noria.gateway.keyring import KeyRing
 from noria.gateway.limits import Limits, Quota
 from noria.gateway.purse import Hold, Purse, Wish
@@ -26,6 +29,18 @@ from noria.store import Journal, Key
 from noria.types import Status
 
 __all__ = ["Gateway", "may_use"]
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call on its way."""
+
+    record: CallRecord
+    request: Request
+    route: Route
+    sink: Sink
+    attempt: Attempt | None = None
+    """The attempt that is not settled yet, or the one that answered."""
 
 
 class Gateway:
@@ -68,71 +83,107 @@ class Gateway:
             estimate = len(raw) // 4
             self._limits.enter(quota, estimate)
         except ApiError as refusal:
-            self._refuse(record, sink, refusal)
+            record.refused(refusal)
+            sink.fail(_trace(record), refusal)
             return
-        used = 0
+        call = _Call(record, request, route, sink)
         try:
-            used = await self._answer(record, request, route, sink)
+            await self._answer(call)
         finally:
+            used = call.attempt.tokens if call.attempt is not None else 0
             self._limits.leave(quota, max(used - estimate, -estimate))
 
-    async def _answer(self, record: CallRecord, request: Request, route: Route, sink: Sink) -> int:
-        """Try targets until one answers. Gives the tokens that were used."""
-        last: Failed | None = None
-        attempt: Attempt | None = None
+    async def _answer(self, call: _Call) -> None:
+        """Try targets until one answers, then make sure that the call has an end."""
         try:
-            for target in order(route):
-                breaker = self.breakers[target]
-                if not breaker.allows():
-                    last = last or Failed.resting(target)
-                    continue
-                for retry in range(self.config.routing.retries + 1):
-                    if retry and last is not None:
-                        seconds = backoff(
-                            retry, self.config.routing.backoff_seconds, last.retry_after
-                        )
-                        await asyncio.sleep(seconds)
-                    if attempt is not None and last is not None:
-                        attempt.settle(last)
-                        attempt = None
-                    hold = await self._reserve(record, request, target)
-                    attempt = Attempt(
-                        record, request, target, hold, sink,
-                        self._purse, self._limits, self._upstreams,
-                    )  # fmt: skip
-                    last = await attempt.run(self._headers(record, target))
-                    if last is None:
-                        breaker.succeeded()
-                        return attempt.tokens
-                    if last.is_targets_fault:
-                        breaker.failed()
-                    else:
-                        breaker.succeeded()
-                    if last.final or not last.retryable or breaker.open:
-                        break
-                if last is not None and (last.final or not last.elsewhere):
-                    break
+            failed = await self._try_targets(call)
         except asyncio.CancelledError:
-            if attempt is not None:
-                attempt.cancelled()
-            else:
-                record.left()
+            if call.attempt is None:
+                call.record.left()
+            elif not call.attempt.ended:
+                call.attempt.cancelled()
             raise
         except ApiError as refusal:
-            last = Failed(refusal)
+            failed = Failed(refusal)
         except RealRequestForbidden as forbidden:
-            last = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
-        assert last is not None
-        if attempt is not None:
-            attempt.fail(last)
-        elif record.attempts:
-            record.end(None, Status.ERROR, error=last.error)
+            failed = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
+        if failed is None:
+            return
+        if call.attempt is not None:
+            call.attempt.fail(failed)
+        elif call.record.attempts:
+            call.record.end(None, Status.ERROR, error=failed.error)
         else:
-            self._refuse(record, sink, last.error)
-            return 0
-        if attempt is None or not attempt.forwarded:
-            sink.fail(_trace(record), last.error)
-        return attempt.tokens if attempt is not None else 0
+            call.record.refused(failed.error)
+        if call.attempt is None or not call.attempt.forwarded:
+            call.sink.fail(_trace(call.record), failed.error)
+
+    async def _try_targets(self, call: _Call) -> Failed | None:
+        """One target after the other. None when the caller has an answer."""
+        failed: Failed | None = None
+        targets = order(call.route)
+        for place, target in enumerate(targets):
+            if not self.breakers[target].allows():
+                failed = failed or Failed.resting(target)
+                continue
+            following = targets[place + 1] if place + 1 < len(targets) else None
+            failed = await self._try_target(call, target, following, failed)
+            if failed is None or failed.final or not failed.elsewhere:
+                break
+        return failed
+
+    async def _try_target(
+        self, call: _Call, target: Target, following: Target | None, failed: Failed | None
+    ) -> Failed | None:
+        """One target, and again after a pause while that may help."""
+        routing, breaker = self.config.routing, self.breakers[target]
+        for retry in range(routing.retries + 1):
+            if retry and failed is not None:
+                await asyncio.sleep(backoff(retry, routing.backoff_seconds, failed.retry_after))
+            if call.attempt is not None and failed is not None:
+                call.attempt.settle(failed)
+                call.attempt = None
+            failed = await self._attempt(call, target, following)
+            if failed is None:
+                assert call.attempt is not None
+                self.breakers[call.attempt.target].succeeded()
+                return None
+            if failed.is_targets_fault:
+                breaker.failed()
+            else:
+                breaker.succeeded()
+            if failed.final or not failed.retryable or breaker.open:
+                break
+        return failed
+
+    async def _attempt(
+        self, call: _Call, target: Target, following: Target | None
+    ) -> Failed | None:
+        """One attempt, or a hedged pair; `call.attempt` is the one that is still to be settled."""
+        hedge = call.route.hedge_seconds
+        if hedge is None or following is None:
+            call.attempt = await self._make_attempt(call, target)
+            return await call.attempt.run(self._headers(call.record, target))
+        claim = Claim()
+        call.attempt = await self._make_attempt(call, target, claim)
+        call.attempt, failed = await run_hedged(
+            call.attempt,
+            claim,
+            lambda one: one.run(self._headers(call.record, one.target)),
+            partial(self._make_attempt, call, following, claim),
+            hedge,
+        )
+        return failed
+
+    async def _make_attempt(
+        self, call: _Call, target: Target, claim: Claim | None = None
+    ) -> Attempt:
+        """An attempt whose money is held and whose hold is in the journal."""
+        hold = await self._reserve(call.record, call.request, target)
+        return Attempt(
+            call.record, call.request, target, hold, call.sink,
+            self._purse, self._limits, self._upstreams, claim,
+        )  # fmt: skip
 
     async def _reserve(self, record: CallRecord, request: Request, target: Target) -> Hold:
         """Hold the most that one attempt can cost in every budget that applies."""
@@ -167,10 +218,6 @@ class Gateway:
             if target.image_allowance:
                 wish.prompt += request.images() * target.image_allowance
         return await self._purse.reserve(budgets, wish)
-
-    def _refuse(self, record: CallRecord, sink: Sink, refusal: ApiError) -> None:
-        record.refused(refusal)
-        sink.fail(_trace(record), refusal)
 
     @staticmethod
     def _headers(record: CallRecord, target: Target) -> Headers:

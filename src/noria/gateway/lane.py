@@ -136,10 +136,10 @@ class Lane(asyncio.Protocol, Sink):
                 or ApiError(400, "invalid_http", f"The request is not valid HTTP: {malformed}.")
             )
 
-    def eof_received(self) -> bool:
-        # A client may close its sending side and still wait for the answer, but most of those
-        # that do are gone; the answer's bytes would tell, and until then nothing more is read.
-        return self._current is not None and self._task is not None
+    def eof_received(self) -> None:
+        # A client that closes its sending side is taken for gone, since most are; otherwise one
+        # that waits for a whole answer could never be seen to hang up.
+        return None
 
     def connection_lost(self, error: Exception | None) -> None:
         self._door.leave(self)

@@ -216,7 +216,7 @@ class Purse:
         """
         for account in hold.accounts:
             account.held -= hold.amount
-            account.used += cost
+            account.used += min(cost, hold.amount)  # an overrun is charged beside the lease
             if account.holders > 1 and account.left < account.holders * account.largest:
                 self._give_back(account)
         return bool(hold.accounts) and cost > hold.amount
