@@ -35,25 +35,29 @@ def call_tools(call: ChatRequest, generate: Generate, chunks: Chunks) -> Tally:
 
 
 def conversation(call: ChatRequest, instructions: str = "") -> list[dict[str, Any]]:
-    """The messages in the roles that every chat template knows: calls and results as words, and
-    `instructions` before what the client's own system message says."""
-    messages: list[dict[str, Any]] = []
-    names: dict[str, str] = {}
+    """The messages in the roles that every chat template knows, with `instructions` before what
+    the client's own system message says.
+
+    A call and its result become one sentence of the user's: a small model that saw itself write
+    calls would go on writing them.
+    """
+    messages = [{"role": "system", "content": instructions}] if instructions else []
+    calls: dict[str, str] = {}
     for message in call.messages:
         role, content = message["role"], message["content"]
         for made in message.get("tool_calls", ()):
             function = made["function"]
-            names[str(made.get("id"))] = str(function.get("name"))
-            content += f"\nI call {function.get('name')} with {function.get('arguments')}"
+            calls[str(made.get("id"))] = f"{function.get('name')}({function.get('arguments')})"
         if role in ("tool", "function"):
-            name = names.get(message.get("tool_call_id", ""), "the tool")
-            role, content = "user", f"{name} returned: {content}"
-        messages.append({"role": role, "content": content.strip()})
-    if not instructions:
-        return messages
-    if messages[0]["role"] == "system":
-        instructions += "\n" + messages.pop(0)["content"]
-    return [{"role": "system", "content": instructions}, *messages]
+            made = calls.get(message.get("tool_call_id", ""), "The tool")
+            role, content = "user", f"{made} gave: {content}"
+        elif not content and message.get("tool_calls"):
+            continue
+        if messages and messages[-1]["role"] == role != "assistant":
+            messages[-1]["content"] += f"\n{content}"
+        else:
+            messages.append({"role": role, "content": content})
+    return messages
 
 
 class _Answer:
@@ -143,8 +147,8 @@ class _Answer:
             self._announce(tool.name)
         pieces: list[str] = []
         finish = self._run(body, pieces, self._piece if streams else None)
-        arguments = "".join(pieces)
-        if (tool.name, arguments) in self._made:
+        arguments = _compact("".join(pieces)) if self._made else "".join(pieces)
+        if any((tool.name, arguments) == (name, _compact(made)) for name, made in self._made):
             return "repeated"
         if not streams:
             self._announce(tool.name)
@@ -202,6 +206,14 @@ class _Answer:
 
     def _tool(self, name: str) -> Tool:
         return next(tool for tool in self._call.tools if tool.name == name)
+
+
+def _compact(arguments: str) -> str:
+    """The same JSON without its gaps; as it is where it was cut."""
+    try:
+        return orjson.dumps(orjson.loads(arguments)).decode()
+    except orjson.JSONDecodeError:
+        return arguments
 
 
 def _as_object(schema: dict[str, Any]) -> dict[str, Any]:
