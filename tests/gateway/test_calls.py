@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
+from tests.support.door import MODEL, NANO_PER_TOKEN, PRICES, Door, chat, wait_until
 
 from noria.testing import FakeProvider, Fault, Reply, ToolCall
 from noria.types import Status
-from tests.support.door import MODEL, NANO_PER_TOKEN, PRICES, Door, chat, wait_until
 
 pytest_plugins = ["tests.support.door"]
 
@@ -38,9 +38,7 @@ def error(response: httpx2.Response) -> tuple[int, str, str | None]:
     return response.status_code, said["code"], said["param"]
 
 
-def test_an_answer_passes_unchanged_and_is_found_afterwards(
-    door: Door, fake: FakeProvider
-) -> None:
+def test_an_answer_passes_unchanged_and_is_found_afterwards(door: Door, fake: FakeProvider) -> None:
     fake.queue(Reply(text="Forty-two."))
     with door.client(door.key(team="search", user="ada")) as client:
         response = client.post("/v1/chat/completions", json=chat("What?", temperature=0.5))
@@ -71,7 +69,9 @@ def test_a_stream_arrives_piece_by_piece_and_usage_only_when_asked(
             lines = [line for line in reply.iter_lines() if line]
         assert lines[-1] == "data: [DONE]"
         chunks = [json.loads(line[6:]) for line in lines[:-1]]
-        text = "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"])
+        text = "".join(
+            c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]
+        )
         assert text == "one two three"
         assert [bool(c.get("usage")) for c in chunks].count(True) == asked
         assert fake.requests[-1].body["stream_options"] == {"include_usage": True}
@@ -185,7 +185,9 @@ def test_nothing_is_retried_once_bytes_have_reached_the_caller(
     fake.by_model["first"] = Reply(text="one two three four", fault=Fault.RESET_MID_STREAM)
     with (
         door.client(door.key()) as client,
-        client.stream("POST", "/v1/chat/completions", json=chat(model="fast", stream=True)) as reply,
+        client.stream(
+            "POST", "/v1/chat/completions", json=chat(model="fast", stream=True)
+        ) as reply,
     ):
         lines = [line for line in reply.iter_lines() if line]
     assert json.loads(lines[-1][6:])["error"]["code"] == "upstream_reset"
@@ -232,14 +234,13 @@ def test_rate_and_concurrency_limits(door: Door, fake: FakeProvider) -> None:
         refused = client.post("/v1/chat/completions", json=chat("word " * 10))
         assert error(refused)[1] == "rate_limit_tokens"
     with door.client(door.key(concurrency=1)) as client:
-        fake.queue(Reply(text="slowly now", first_delay=0.1, delay=0.3))
+        fake.queue(Reply(text="word " * 50, chunks=50, delay=0.1))
         with client.stream("POST", "/v1/chat/completions", json=chat(stream=True)) as running:
-            next(running.iter_bytes())
+            pieces = running.iter_bytes()
+            next(pieces)
             refused = client.post("/v1/chat/completions", json=chat())
             assert error(refused)[1] == "concurrency_limit"
-        wait_until(
-            lambda: client.post("/v1/chat/completions", json=chat()).status_code == 200, 10
-        )
+        wait_until(lambda: client.post("/v1/chat/completions", json=chat()).status_code == 200, 10)
 
 
 def test_a_client_that_hangs_up_stops_the_upstream_and_pays_for_what_came(
