@@ -112,8 +112,10 @@ class Door:
     def kill(self) -> None:
         """`kill -9` for every process of the server at once."""
         assert self._process is not None
-        for process in self.processes():
+        family = self.processes()
+        for process in family:
             process.send_signal(signal.SIGKILL)
+        psutil.wait_procs(family, 30)
         self._process.wait(30)
         self._process = None
 
@@ -151,11 +153,12 @@ class Door:
             _, secret = create_key(db, budget=Budget.parse(budget) if budget else None, **fields)
         return secret
 
-    def spans(self, **wanted: Any) -> list[Span]:
-        """Every span that was recorded, newest first, what is pending taken in before."""
+    def spans(self, *, pending: bool = True, **wanted: Any) -> list[Span]:
+        """Every span that was recorded, newest first, after taking in what is `pending`."""
         found: list[Span] = []
         with self.database() as db:
-            take_in(db, assemble)
+            if pending:
+                take_in(db, assemble)
             cursor = None
             while True:
                 page = find_spans(db, limit=500, cursor=cursor, **wanted)
