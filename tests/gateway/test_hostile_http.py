@@ -97,7 +97,6 @@ MALFORMED = {
     "an overflowing length": [b"content-length: 99999999999999999999999"],
     "chunked with a length": [b"content-length: 5", b"transfer-encoding: chunked"],
     "an encoding that is not last chunked": [b"transfer-encoding: chunked, gzip"],
-    "an unknown encoding": [b"transfer-encoding: chunkedx"],
     "a space before the colon": [b"x-one : 1", b"content-length: 0"],
     "a folded line": [b"x-one: 1", b" two", b"content-length: 0"],
     "a bare CR in a value": [b"x-one: 1\r2", b"content-length: 0"],
@@ -122,6 +121,19 @@ def test_malformed_headers_are_refused(
     )
     refused(answer, 400)
     assert len(provider.requests) == before
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"transfer-encoding: chunkedx"],
+        [b"transfer-encoding: gzip, chunked"],
+        [b"transfer-encoding: identity", b"transfer-encoding: chunked"],
+    ],
+    ids=str,
+)
+def test_only_one_transfer_encoding_is_spoken(door: Door, key: str, lines: list[bytes]) -> None:
+    refused(door.talk(post(key, *lines, length=False)), 501, "not_implemented")
 
 
 STARTS = {

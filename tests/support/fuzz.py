@@ -82,6 +82,15 @@ class Tally:
     differing: list[tuple[int, bytes, str]] = field(default_factory=list)
     """Seed, input and reason of each case in which the lane was laxer or broke."""
 
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.cases + other.cases,
+            self.accepted + other.accepted,
+            self.refused + other.refused,
+            self.stricter + other.stricter,
+            self.differing + other.differing,
+        )
+
 
 def fuzz(cases: int, seed: int = 0, keep: int = 20) -> Tally:
     """Try so many cases; the n-th depends on `seed + n` alone."""
