@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -9,6 +11,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from noria.errors import NoriaError, NotFound, StoreUnavailable
 from noria.web.assets import Assets
@@ -21,6 +24,7 @@ __all__ = ["build"]
 
 # A form has a few short fields; anything larger is not one of ours.
 _FORM_BYTES = 64 * 1024
+_log = logging.getLogger(__name__)
 
 
 def build(context: Context) -> Starlette:
@@ -42,11 +46,11 @@ def build(context: Context) -> Starlette:
         middleware=[
             Middleware(GZipMiddleware, minimum_size=1024, compresslevel=5),
             Middleware(Guard, context=context),
+            Middleware(Failures),
         ],
         exception_handlers={
             HTTPException: _http_error,
             NoriaError: _noria_error,
-            Exception: _unexpected,
         },
         max_body_size=_FORM_BYTES,
     )
@@ -77,14 +81,33 @@ async def _noria_error(request: Request, failure: Exception) -> Response:
     return _error(request, status, failure.message, failure.remedy)
 
 
-async def _unexpected(request: Request, failure: Exception) -> Response:
-    # Starlette raises it again after this answer, so that the server's log has the details.
-    return _error(
-        request,
-        500,
-        "noria failed while it made this page. What went wrong stands in the server's log.",
-        "Try again; if it stays, `noria doctor` looks for the cause.",
-    )
+class Failures:
+    """Answers what nobody expected with a page that tells nothing; the log has the details."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def watch(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception:
+            if begun or scope["type"] != "http":
+                raise
+            _log.exception("a page failed: %s", scope["path"])
+            answer = _error(
+                Request(scope),
+                500,
+                "noria failed while it made this page. What went wrong stands in the server's log.",
+                "Try again; if it stays, `noria doctor` looks for the cause.",
+            )
+            await answer(scope, receive, send)
 
 
 def _error(

@@ -162,7 +162,7 @@ customElements.define("chat-room", class extends HTMLElement {
       link.href = `/traces/${encodeURIComponent(turn.trace)}`;
       parts.push(link);
     }
-    const last = turn === this.#turns.at(-1) || !this.#turns.includes(turn);
+    const last = turn === this.#turns.at(-1);
     if (!turn.busy && last) {
       this.lines.querySelector("[data-do=again]")?.remove();
       const again = make("button", "plain", "Regenerate");
