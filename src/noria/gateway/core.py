@@ -206,7 +206,8 @@ class Gateway:
                 f'[prices."{target.name}"] input and output in noria.toml.',
                 param="model",
             )  # fmt: skip
-        if wish.amount(wish.limit) > 0:
+        amount = wish.amount(wish.limit)
+        if amount > 0:
             unbounded = request.unbounded(target.image_allowance)
             if unbounded is not None:
                 field, why = unbounded
@@ -217,7 +218,8 @@ class Gateway:
                 )  # fmt: skip
             if target.image_allowance:
                 wish.prompt += request.images() * target.image_allowance
-        return await self._purse.reserve(budgets, wish)
+                amount = wish.amount(wish.limit)
+        return await self._purse.reserve(budgets, wish, amount)
 
     @staticmethod
     def _headers(record: CallRecord, target: Target) -> Headers:

@@ -70,6 +70,7 @@ class Lane(asyncio.Protocol, Sink):
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._most_header_bytes = door.config.limits.header_bytes
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._incoming = Incoming()
@@ -172,23 +173,22 @@ class Lane(asyncio.Protocol, Sink):
 
     def on_url(self, url: bytes) -> None:
         self._incoming.target += url
-        self._count_header(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > self._most_header_bytes:
+            self._refuse_headers()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_open:
             self._incoming.headers.append((name.lower(), value))
         # A trailer is counted and dropped: it comes after the door has decided by the headers.
-        self._count_header(len(name) + len(value) + 4)
-
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > self._door.config.limits.header_bytes:
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > self._most_header_bytes:
             self._refuse_headers()
 
     def _refuse_headers(self) -> None:
         self._refusal = ApiError(
             431, "headers_too_large",
-            f"The headers have over {self._door.config.limits.header_bytes} bytes.",
+            f"The headers have over {self._most_header_bytes} bytes.",
         )  # fmt: skip
         raise self._refusal
 

@@ -190,15 +190,19 @@ class Purse:
 
     # Reserve and settle
 
-    async def reserve(self, budgets: Iterable[BudgetRow], wish: Wish) -> Hold:
+    async def reserve(self, budgets: Iterable[BudgetRow], wish: Wish, amount: int) -> Hold:
         """Set aside the most that an attempt can cost, lowering its limit where it must.
+
+        Args:
+            budgets: every budget that applies.
+            wish: what the attempt could cost.
+            amount: the same in nano-dollars, for the limit that is wished for.
 
         Raises:
             ApiError: 429 `budget_exhausted` when not even the prompt fits into what is left of a
                 window, 429 `budget_held` when it would once running calls have settled, 503 when
                 the leases are used up and the database does not answer.
         """
-        amount = wish.amount(wish.limit)
         now = time.time()
         accounts = [self._account(budget, now) for budget in budgets]
         if not accounts or amount == 0:
@@ -237,9 +241,10 @@ class Purse:
         return account
 
     def _fits(self, accounts: Sequence[Account], amount: int) -> bool:
-        return time.monotonic() < self._valid_until and all(
-            account.granted - account.used - account.held >= amount for account in accounts
-        )
+        for account in accounts:
+            if account.granted - account.used - account.held < amount:
+                return False
+        return time.monotonic() < self._valid_until
 
     def _take(self, accounts: Sequence[Account], amount: int, limit: int) -> Hold:
         now = time.monotonic()

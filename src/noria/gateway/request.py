@@ -21,6 +21,7 @@ __all__ = ["Endpoint", "Request", "read_request"]
 
 _MOST_CHOICES = 128
 _MOST_MESSAGES = 100_000
+_CONTENT = (str, list, type(None))
 
 
 class Endpoint(enum.Enum):
@@ -143,20 +144,22 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
     for number, message in enumerate(messages):
         if not isinstance(message, dict):
             raise _invalid(f"messages[{number}]", "an object with role and content", message)
-        if not isinstance(message.get("role"), str):
-            raise _invalid(f"messages[{number}].role", "a text such as user", message.get("role"))
-        if not isinstance(message.get("content"), (str, list, type(None))):
+        role, content = message.get("role"), message.get("content")
+        if not isinstance(role, str):
+            raise _invalid(f"messages[{number}].role", "a text such as user", role)
+        if not isinstance(content, _CONTENT):
             raise _invalid(f"messages[{number}].content", "a text or a list of parts", "other")
-    for name, (fits, what) in _OPTIONAL.items():
-        value = fields.get(name)
-        if value is not None and not fits(value):
-            raise _invalid(name, what, value)
-    request.stream = fields.get("stream") is True
-    options = fields.get("stream_options")
-    request.wants_usage = bool(options and options.get("include_usage"))
+    for name, value in fields.items():
+        rule = _OPTIONAL.get(name)
+        if rule is not None and value is not None and not rule[0](value):
+            raise _invalid(name, rule[1], value)
     request.choices = fields.get("n") or 1
-    limits = (fields.get("max_tokens"), fields.get("max_completion_tokens"))
-    request.limit = max((limit for limit in limits if limit is not None), default=None)
+    limit, other = fields.get("max_tokens"), fields.get("max_completion_tokens")
+    request.limit = max(limit, other) if limit and other else limit or other
+    if fields.get("stream"):
+        request.stream = True
+        options = fields.get("stream_options")
+        request.wants_usage = bool(options and options.get("include_usage"))
 
 
 def _is_count(value: object, most: int = 2**31) -> bool:
