@@ -83,7 +83,7 @@ def test_every_example_is_of_a_known_kind():
 
 
 def test_most_examples_run():
-    assert sum(one.reason is None and one.kind in RUN for one in EXAMPLES) > 40
+    assert sum(one.reason is None and one.kind in RUN for one in EXAMPLES) > 30
 
 
 @pytest.mark.engine

@@ -220,19 +220,22 @@ def _weights() -> Iterator[Finding]:
 
 def _server(config: Config) -> Iterator[Finding]:
     from noria.cli.home import running_server
+    from noria.models.local import LOCAL
+    from noria.models.state import Phase, StateFile
 
     server = running_server(config.home)
     if server is None:
         yield Finding("server", Health.OK, "does not run; start it with: noria serve")
         return
     yield Finding("server", Health.OK, f"runs at {server.url}")
-    for name, engine in server.health.get("engines", {}).items():
-        if engine.get("state") == "crashed":
+    for name in LOCAL:
+        engine = StateFile(config.home, name).read()
+        if engine is not None and engine.state is Phase.CRASHED:
             yield Finding(
                 "engine",
                 Health.PROBLEM,
-                f"local:{name} has crashed: {engine.get('message')}",
-                f"Read {config.home / 'log'}, then restart noria serve.",
+                f"local:{name} has crashed: {engine.message}",
+                f"Read {config.home / 'log'}; the next call tries again after a while.",
             )
     for target in server.health.get("resting_targets", ()):
         yield Finding(

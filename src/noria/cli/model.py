@@ -153,7 +153,7 @@ def _row(config: Config, catalogue: Catalogue, name: str) -> dict[str, Any]:
         "name": name,
         "targets": [_target(catalogue, target) for target in targets],
         "local": first.local,
-        "state": _state(catalogue, first),
+        "state": _state(config, catalogue, first),
         "capabilities": [
             what
             for what in ("chat", "embeddings", "tools", "json_schema", "vision")
@@ -169,13 +169,17 @@ def _target(catalogue: Catalogue, target: Target) -> dict[str, Any]:
     return {"name": target.name, "missing_key": catalogue.missing_key(target)}
 
 
-def _state(catalogue: Catalogue, target: Target) -> str:
+def _state(config: Config, catalogue: Catalogue, target: Target) -> str:
     """What stands between this target and an answer."""
     if variable := catalogue.missing_key(target):
         return f"{variable} is not set"
     if target.local:
+        from noria.models.state import Phase, StateFile
         from noria.models.weights import Weights
 
+        engine = StateFile(config.home, target.model).read()
+        if engine is not None and engine.state is Phase.CRASHED:
+            return f"crashed: {engine.message}"
         return "ready" if Weights().present(target.model) else "pulled at the first call"
     return "ready"
 
