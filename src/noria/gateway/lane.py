@@ -163,6 +163,8 @@ class Lane(asyncio.Protocol, Sink):
         self._writable.set()
         if self._flow is not None:
             self._flow.resume()
+        self._go_on()
+        self._go_on()
 
     # httptools
 
@@ -248,7 +250,7 @@ class Lane(asyncio.Protocol, Sink):
         incoming = self._incoming
         self._header_bytes = 0
         self._arriving = False
-        if self._current is not None:
+        if self._current is not None or self._slow:
             self._ahead.append(incoming)
             if len(self._ahead) >= _MOST_AHEAD and self._transport is not None:
                 self._transport.pause_reading()
@@ -274,6 +276,13 @@ class Lane(asyncio.Protocol, Sink):
             transport.close()
             return
         self.deadline = self._door.now() + self._door.config.limits.idle_seconds
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin with what was sent ahead, unless the client does not read what it was sent."""
+        transport = self._transport
+        if self._current is not None or self._slow or transport is None:
+            return
         if self._ahead:
             incoming = self._ahead.popleft()
             if len(self._ahead) < _MOST_AHEAD:
