@@ -240,6 +240,8 @@ def test_slow_headers_and_bodies_run_out_of_time(door: Door, key: str) -> None:
 
 def test_an_idle_connection_is_closed_without_a_word(door: Door) -> None:
     assert door.talk(b"") == b""
+    answers = door.talk(b"GET /health HTTP/1.1\r\nhost: door\r\n\r\n")
+    assert answers.count(b"HTTP/1.1") == 1
 
 
 def test_pipelined_requests_are_answered_in_order(

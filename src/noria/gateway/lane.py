@@ -293,7 +293,9 @@ class Lane(asyncio.Protocol, Sink):
 
     def expire(self) -> None:
         """The time is up: close an idle connection, refuse a request that does not get on."""
-        if self._header_bytes or self._incoming.headers:
+        if self._slow:
+            self.abort()
+        elif self._arriving:
             self._refuse_connection(
                 ApiError(408, "request_timeout", "The request did not arrive in time.")
             )
