@@ -164,7 +164,6 @@ class Lane(asyncio.Protocol, Sink):
         if self._flow is not None:
             self._flow.resume()
         self._go_on()
-        self._go_on()
 
     # httptools
 
