@@ -75,7 +75,7 @@ def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
     [
         ("[server]\nport = = 1\n", "line 2"),
         ("[server]\nport = 99999\n", "line 2: server.port"),
-        ("[server]\n\nhots = 'x'\n", "line 3: server.hots: there is no such key; did you mean host"),
+        ("[server]\n\nhots = 'x'\n", "line 3: server.hots: there is no such key; did you mean"),
         ("[sever]\nport = 1\n", "sever: there is no such key; did you mean server"),
         ("[teams.a]\nbudget = '20'\n", "line 2: teams.a.budget: '20' is not a budget"),
         ("[teams.a]\nbudget = 20\n", "line 2: teams.a.budget: must be a text in quotes"),

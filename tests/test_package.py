@@ -32,7 +32,10 @@ def test_public_names_are_pinned(package: str) -> None:
     [
         ("import noria", {"pydantic", "sqlalchemy", "typer", "starlette", "numpy", "asyncio"}),
         ("import noria.store.journal", {"sqlalchemy", "alembic", "pydantic"}),
-        ("import noria.cli.app", {"sqlalchemy", "pydantic", "httpx2", "starlette", "numpy", "rich"}),
+        (
+            "import noria.cli.app",
+            {"sqlalchemy", "pydantic", "httpx2", "starlette", "numpy", "rich"},
+        ),
         ("import noria.gateway.worker", {"alembic", "starlette", "jinja2", "numpy", "xllamacpp"}),
     ],
 )

@@ -13,9 +13,9 @@ import termios
 import time
 
 import pytest
-from tests.support.door import MODEL
 
 from noria.testing import Reply
+from tests.support.door import MODEL
 
 
 class Terminal:

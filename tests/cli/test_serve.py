@@ -131,7 +131,9 @@ def test_no_secret_appears_in_logs_records_or_errors(
     admin = (door.home / "admin-key").read_text().strip()
     own = {"admin-key", "local-key"}
     kept = b"".join(
-        path.read_bytes() for path in door.home.rglob("*") if path.is_file() and path.name not in own
+        path.read_bytes()
+        for path in door.home.rglob("*")
+        if path.is_file() and path.name not in own
     )
     log = (door.folder / "log").read_text()
     for canary in (provider_key, secret, admin):

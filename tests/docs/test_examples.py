@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.support.door import PRICES, Door, chat
 
 from noria.config import load
 from noria.testing import FakeProvider
+from tests.support.door import PRICES, Door, chat
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

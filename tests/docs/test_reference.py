@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from tools.reference import PAGES, VARIABLES, pages, tables
 
 from noria.config import variables
+from tools.reference import PAGES, VARIABLES, pages, tables
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "noria").rglob("*.py"))

@@ -10,12 +10,12 @@ from contextlib import contextmanager
 import httpx2
 import orjson
 import pytest
-from tests.support.door import NANO_PER_TOKEN, PRICES, Door, bearer, chat
 
 from noria.models import assemble
 from noria.store import budget_status, take_in
 from noria.testing import FakeProvider, Reply
 from noria.types import Subject
+from tests.support.door import NANO_PER_TOKEN, PRICES, Door, bearer, chat
 
 CALLS = 500
 REPLY_TOKENS = 10

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import httpx2
 import pytest
-from tests.support.door import MODEL, NANO_PER_TOKEN, PRICES, Door, chat, wait_until
 
 from noria.testing import FakeProvider, Fault, Reply, ToolCall
 from noria.types import Status
+from tests.support.door import MODEL, NANO_PER_TOKEN, PRICES, Door, chat, wait_until
 
 pytest_plugins = ["tests.support.door"]
 

@@ -17,11 +17,11 @@ import httpx2
 import psutil
 import pytest
 from sqlalchemy import make_url
-from tests.support.door import NANO_PER_TOKEN, Door, chat, wait_until
-from tests.support.load import Load, varied
 
 from noria.testing import FakeProvider, Reply
 from noria.types import Subject
+from tests.support.door import NANO_PER_TOKEN, Door, chat, wait_until
+from tests.support.load import Load, varied
 
 AWAY_SECONDS = float(os.environ.get("NORIA_SOAK_AWAY_SECONDS", "6"))
 

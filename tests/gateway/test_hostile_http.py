@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx2
 import psutil
 import pytest
-from tests.support.door import PRICES, Door, bearer, chat, wait_until
 
 from noria.testing import FakeProvider, Reply
+from tests.support.door import PRICES, Door, bearer, chat, wait_until
 
 LIMITS = """
 [limits]

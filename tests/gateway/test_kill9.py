@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from tests.support.door import NANO_PER_TOKEN, Door, wait_until
-from tests.support.load import Load, varied
 
 from noria.testing import FakeProvider
 from noria.types import Subject
+from tests.support.door import NANO_PER_TOKEN, Door, wait_until
+from tests.support.load import Load, varied
 
 KILLS = 20
 

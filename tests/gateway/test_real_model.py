@@ -9,10 +9,10 @@ from pathlib import Path
 
 import openai
 import pytest
-from tests.support.door import Door
 
 from noria.testing import FakeProvider
 from noria.types import Status
+from tests.support.door import Door
 
 pytest_plugins = ["tests.support.door"]
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]

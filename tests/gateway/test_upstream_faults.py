@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 import httpx2
 import openai
 import pytest
-from tests.support.door import NANO_PER_TOKEN, PRICES, Door, chat, wait_until
 
 from noria.testing import FakeProvider, Fault, Reply
 from noria.types import Span, Subject, Usage
+from tests.support.door import NANO_PER_TOKEN, PRICES, Door, chat, wait_until
 
 SETTINGS = (
     PRICES

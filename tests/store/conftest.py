@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.store.support import Process
 
 from noria.config import Config, Store
 from noria.store import Database, open_database
+from tests.store.support import Process
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

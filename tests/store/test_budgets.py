@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from tests.store.support import ALWAYS, Process, take_in
 
 from noria.config import Config
 from noria.errors import NotFound
@@ -24,6 +23,7 @@ from noria.store import (
 )
 from noria.store.budgets import nanoseconds
 from noria.types import Budget, Subject, Window, utc_now
+from tests.store.support import ALWAYS, Process, take_in
 
 TOTAL = Budget.parse("0.000001 USD")
 """1,000 nano-dollars, for good."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from tests.store.support import Process, assemble, chat_reply, chat_request, take_in
 
 from noria.config import Config
 from noria.errors import StoreUnavailable
@@ -26,6 +25,7 @@ from noria.store import (
 )
 from noria.store.journal import segments
 from noria.types import Budget, Span, Status, Subject, new_span_id
+from tests.store.support import Process, assemble, chat_reply, chat_request, take_in
 
 
 def only(db: Database) -> Span:

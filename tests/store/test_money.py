@@ -17,7 +17,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
-from tests.store.support import ALWAYS, Process, take_in
 
 from noria.config import Config, Store
 from noria.store import (
@@ -33,6 +32,7 @@ from noria.store import (
     spend,
 )
 from noria.types import Budget, Money, Subject, Window
+from tests.store.support import ALWAYS, Process, take_in
 
 LIMIT = 1000
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store.support import Process, take_in
 
 from noria.store import Database, counters, list_budgets, overview, set_budget, spend
 from noria.store.rollups import DAY_NS, HOUR_NS, bucket_ms, bucket_of, percentile
 from noria.types import Budget, Subject, Window
+from tests.store.support import Process, take_in
 
 DAY = 1_700_006_400 * 1_000_000_000
 """The first instant of 2023-11-15."""

@@ -4,12 +4,12 @@ import time
 from typing import Any
 
 import pytest
-from tests.store.support import Process, chat_reply, chat_request, take_in
 
 from noria.errors import NoriaError, NotFound
 from noria.store import Database, find_spans, find_trace
 from noria.store.text import index_text, words_of
 from noria.types import new_trace_id
+from tests.store.support import Process, chat_reply, chat_request, take_in
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND

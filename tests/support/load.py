@@ -10,9 +10,9 @@ import threading
 from dataclasses import dataclass
 
 import httpx2
-from tests.support.door import Door, bearer, chat
 
 from noria.testing import Received, Reply
+from tests.support.door import Door, bearer, chat
 
 __all__ = ["Answer", "Load", "varied"]
 

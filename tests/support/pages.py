@@ -15,11 +15,11 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route, Router
-from tests.support.seed import Seeded
 
 from noria.models.catalogue import Catalogue
 from noria.types import new_span_id, new_trace_id
 from noria.web import Context, create_app
+from tests.support.seed import Seeded
 
 ANSWER = "Here is **one** thing.\n\n- first\n- second\n\n```python\nprint('hi')\n```\n"
 

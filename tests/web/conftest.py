@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+
 from tests.support.browser import browser
 from tests.support.pages import StubDoor, serve_pages
 from tests.support.seed import Seeded, seed

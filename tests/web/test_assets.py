@@ -6,9 +6,9 @@ import hashlib
 import re
 
 import httpx2
-from tests.web.conftest import Site
 
 from noria.web.assets import STATIC
+from tests.web.conftest import Site
 
 
 def test_static_files_are_light() -> None:

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.support.pages import ANSWER
-from tests.support.seed import record
-from tests.web.conftest import Site
 
 from noria.store import create_key, new_link
 from noria.web.assets import STATIC
+from tests.support.pages import ANSWER
+from tests.support.seed import record
+from tests.web.conftest import Site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

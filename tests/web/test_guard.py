@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import httpx2
 import pytest
-from tests.web.conftest import Site
 
 from noria.store import create_key, find_spans, new_link, revoke_key
+from tests.web.conftest import Site
 
 PATHS = ["/", "/overview", "/chat", "/traces", "/spend", "/keys", "/keys/new", "/models", "/pulse"]
 ADMIN = ["/overview", "/keys", "/keys/new", "/models"]

@@ -8,13 +8,13 @@ from html.parser import HTMLParser
 
 import httpx2
 import pytest
-from tests.support.seed import agent
-from tests.web.conftest import Site
 
 from noria.errors import StoreUnavailable
 from noria.store import find_spans, list_keys
 from noria.store.budgets import list_budgets
 from noria.types import Subject
+from tests.support.seed import agent
+from tests.web.conftest import Site
 
 PAGES = ["/overview?range=7d", "/overview?range=90d", "/chat", "/traces", "/spend", "/spend?by=day",
          "/spend?by=key", "/spend?by=model", "/keys", "/keys/new", "/models"]  # fmt: skip
@@ -104,7 +104,7 @@ def test_trace_shows_tree_messages_and_copies(site: Site, admin: httpx2.Client) 
     assert "answers call_1" in last
     curl = admin.get(f"/traces/{trace}/spans/{spans[-1]}/curl").text
     assert curl.startswith("curl ")
-    assert "$NORIA_API_KEY" in curl
+    assert "$NORIA_KEY" in curl
     python = admin.get(f"/traces/{trace}/spans/{spans[-1]}/python").text
     compile(python, "copied", "exec")
     raw = admin.get(f"/traces/{trace}/spans/{spans[-1]}/request")

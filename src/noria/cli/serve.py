@@ -198,6 +198,7 @@ class _Access:
 
 def _prepare(config: Config) -> _Access:
     """Bring the database up to date, the budgets of the file into it, and make the first keys."""
+    from noria.cli.owner import owner_key
     from noria.store import open_database, sync_budgets
     from noria.store.sessions import new_link
 
@@ -206,7 +207,7 @@ def _prepare(config: Config) -> _Access:
         sync_budgets(db, config)
         admin, secret = _admin_key(db)
         link = new_link(db, admin)
-        return _Access(link, secret, _local_key(config.home, db))
+        return _Access(link, secret, owner_key(config.home, db))
     finally:
         db.close()
 
@@ -237,30 +238,9 @@ def _admin_key(db: Database) -> tuple[str, str | None]:
     return key.id, None
 
 
-def _local_key(home: Path, db: Database) -> Path:
-    """A key for the owner of the home, in a file that only they can read."""
-    from noria.store import create_key, digest, find_key
-
-    path = home / "local-key"
-    if path.exists():
-        found = find_key(db, digest(path.read_text().strip()))
-        if found is not None and found.revoked_ns is None:
-            return path
-    _, secret = create_key(db, team="local", name="owner of this home")
-    _write_secret(path, secret)
-    return path
-
-
-def _write_secret(path: Path, secret: str) -> None:
-    temporary = path.with_name(path.name + ".new")
-    temporary.unlink(missing_ok=True)
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(fd, "w") as file:
-        file.write(secret + "\n")
-    temporary.replace(path)
-
-
 def _greet(config: Config, url: str, access: _Access) -> None:
+    from noria.cli.owner import write_secret
+
     terminal = sys.stdout.isatty()
     link = f"{url}/signin?token={access.link}"
     body = '{"model": "local:smollm2", "messages": [{"role": "user", "content": "Say hello."}]}'
@@ -275,7 +255,7 @@ def _greet(config: Config, url: str, access: _Access) -> None:
             lines.append(f"  admin key:       {access.new_admin_key}   (shown only now)")
         else:
             path = config.home / "admin-key"
-            _write_secret(path, access.new_admin_key)
+            write_secret(path, access.new_admin_key)
             lines.append(f"  admin key:       in {path}")
     lines += [f"  try it:          {curl}", "  stop:            Ctrl-C"]
     print("\n".join(lines), flush=True)  # noqa: T201

@@ -78,7 +78,7 @@ def as_curl(base: str, kind: str, body: bytes) -> str:
     path = "embeddings" if kind == "embedding" else "chat/completions"
     return (
         f"curl {shlex.quote(f'{base}v1/{path}')} \\\n"
-        '  -H "Authorization: Bearer $NORIA_API_KEY" \\\n'
+        '  -H "Authorization: Bearer $NORIA_KEY" \\\n'
         "  -H 'Content-Type: application/json' \\\n"
         f"  -d {shlex.quote(body.decode('utf-8', 'replace'))}\n"
     )
@@ -90,7 +90,7 @@ def as_python(base: str, kind: str, body: bytes) -> str:
     arguments = pprint.pformat(_object(body), width=88, sort_dicts=False)
     return (
         "import os\n\nfrom openai import OpenAI\n\n"
-        f'client = OpenAI(base_url={base + "v1"!r}, api_key=os.environ["NORIA_API_KEY"])\n'
+        f'client = OpenAI(base_url={base + "v1"!r}, api_key=os.environ["NORIA_KEY"])\n'
         f"request = {arguments}\n"
         f"print(client.{call}(**request))\n"
     )
