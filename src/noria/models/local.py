@@ -30,7 +30,7 @@ class LocalModel:
     context: int
     """The longest input, in tokens, that it was trained for."""
     sources: tuple[Source, ...]
-    recipe: Literal["q8_0", "q4_0", "minilm"]
+    recipe: Literal["q8_0", "q4_0", "bert-q8_0"]
     """How the file that the engine loads is made of the sources."""
     license: str
 
@@ -81,7 +81,7 @@ LOCAL = {
             chat=False,
             context=512,
             sources=_MINILM,
-            recipe="minilm",
+            recipe="bert-q8_0",
             license="Apache-2.0",
         ),
     )

@@ -140,7 +140,7 @@ class Weights:
                 raise WeightsError(f"The pull of local:{model.name} was stopped.")
             progress("convert", done, total)
 
-        if model.recipe == "minilm":
+        if model.recipe == "bert-q8_0":
             convert.bert_to_gguf(files[0], files[1], target, converted)
         else:
             convert.requantise(files[0], target, model.recipe, converted)

@@ -16,11 +16,17 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from noria.errors import NoriaError
 from noria.models.local import LOCAL
 from noria.models.state import EXPLAINED, Phase, StateFile
 from noria.models.weights import Weights
+
+if TYPE_CHECKING:
+    import uvicorn
+
+    from noria.models.engine.app import EngineApp
 
 
 def main() -> int:
@@ -109,11 +115,11 @@ def _serve(given: argparse.Namespace, weights: Path, state: StateFile) -> int:
     os._exit(0)
 
 
-async def _stop_when_idle(server: object, app: object, seconds: float) -> None:
+async def _stop_when_idle(server: uvicorn.Server, app: EngineApp, seconds: float) -> None:
     while seconds:
         await asyncio.sleep(min(1.0, seconds / 4))
-        if app.idle_seconds() > seconds:  # type: ignore[attr-defined]
-            server.should_exit = True  # type: ignore[attr-defined]
+        if app.idle_seconds() > seconds:
+            server.should_exit = True
 
 
 def _end_with(parent: int) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import secrets
 import struct
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -217,7 +219,20 @@ def _inputs(value: Any) -> list[Any]:
             raise bad("input must be texts that are not empty, or lists of token ids.", "input")
     if len(texts) > 2048:
         raise bad("input holds more than 2048 texts.", "input")
-    return texts
+    return [text if _tokens(text) else _spelled_out(text) for text in texts]
+
+
+def _spelled_out(text: str) -> str:
+    """Hangul syllables as their letters: the WordPiece models were trained on those, and the
+    library takes apart accented letters only. Half a surrogate pair is refused."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise bad("input holds half of a surrogate pair, which is no text.", "input") from None
+    return _HANGUL.sub(lambda syllables: unicodedata.normalize("NFD", syllables[0]), text)
+
+
+_HANGUL = re.compile("[\uac00-\ud7a3]+")
 
 
 def _tokens(value: Any) -> bool:
