@@ -1,0 +1,89 @@
+"""A stream on its way through: the same whatever the pieces it comes in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from noria.gateway.relay import Relay
+
+TEXTS = st.lists(st.text(max_size=12), max_size=8)
+
+
+def chunk(**fields: Any) -> bytes:
+    return b"data: " + orjson.dumps({"object": "chat.completion.chunk", **fields}) + b"\n\n"
+
+
+def delta(text: str | None, finish: str | None = None) -> bytes:
+    content = {} if text is None else {"content": text}
+    return chunk(choices=[{"index": 0, "delta": content, "finish_reason": finish}], usage=None)
+
+
+USAGE = chunk(choices=[], usage={"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10})
+DONE = b"data: [DONE]\n\n"
+
+
+def relayed(stream: bytes, cuts: list[int], *, wants_usage: bool) -> tuple[Relay, bytes]:
+    sent: list[bytes] = []
+    relay = Relay(sent.append, lambda: None, wants_usage=wants_usage, keep=True, choices=1)
+    places = sorted({cut % (len(stream) + 1) for cut in cuts})
+    for start, end in zip([0, *places], [*places, len(stream)], strict=True):
+        relay.feed(stream[start:end])
+    relay.end()
+    return relay, b"".join(sent)
+
+
+@given(TEXTS, st.lists(st.integers(min_value=0), max_size=20), st.booleans(), st.booleans())
+def test_pieces_make_no_difference(
+    texts: list[str], cuts: list[int], wants_usage: bool, carriage_returns: bool
+) -> None:
+    events = b"".join(map(delta, texts)) + delta(None, "stop")
+    stream = events + USAGE + DONE
+    if carriage_returns:
+        stream = stream.replace(b"\n", b"\r\n")
+    relay, sent = relayed(stream, cuts, wants_usage=wants_usage)
+    assert relay.complete
+    assert relay.error is None
+    assert relay.usage is not None
+    assert (relay.usage.input_tokens, relay.usage.output_tokens) == (7, 3)
+    assert sent == events + (USAGE if wants_usage else b"")
+    assert b"".join(relay.kept).startswith(events)
+    assert relay.pieces == sum(bool(text) for text in texts)
+
+
+@given(st.binary(max_size=200), st.lists(st.integers(min_value=0), max_size=8))
+def test_whatever_comes_it_ends_as_complete_or_as_an_error(noise: bytes, cuts: list[int]) -> None:
+    relay, _ = relayed(delta("a") + noise, cuts, wants_usage=False)
+    assert relay.complete != (relay.error is not None)
+
+
+@given(TEXTS)
+def test_a_stream_without_an_end_is_an_error_and_what_came_is_kept(texts: list[str]) -> None:
+    events = b"".join(map(delta, texts))
+    relay, sent = relayed(events, [], wants_usage=False)
+    assert relay.error
+    assert sent == events == b"".join(relay.kept)
+
+
+def test_an_end_without_done_counts_when_the_choice_has_finished() -> None:
+    relay, _ = relayed(delta("a") + delta(None, "stop"), [], wants_usage=False)
+    assert relay.complete
+
+
+def test_an_error_in_mid_stream_is_not_passed_on() -> None:
+    secret = chunk(error={"message": "key sk-secret is wrong"})
+    relay, sent = relayed(delta("a") + secret, [], wants_usage=False)
+    assert relay.error
+    assert b"secret" not in sent
+    assert b"secret" not in relay.error.encode()
+
+
+def test_comments_and_named_events_pass() -> None:
+    stream = b": ping\n\nevent: message\n" + delta("a") + delta(None, "stop") + DONE
+    relay, sent = relayed(stream, [], wants_usage=False)
+    assert relay.complete
+    assert relay.pieces == 1
+    assert sent == stream[: -len(DONE)]
