@@ -99,33 +99,41 @@ class Weights:
             WeightsError: it cannot be had, or `stop` was set.
         """
         stop = stop or threading.Event()
-        with self._lock(name, stop):
-            if self.present(name):
-                try:
-                    self.verify(name)
-                    return self.locate(name)
-                except WeightsError:
-                    pass  # fetched anew below
-            work = self.folder / f"{name}.part"
+        try:
+            with self._lock(name, stop):
+                return self._checked(name) or self._made(name, progress, stop)
+        except OSError as problem:
+            raise WeightsError(
+                f"The weights of local:{name} cannot be written to {self.folder}: "
+                f"{problem.strerror or problem}.",
+                f"Make room or set XDG_CACHE_HOME to another folder, then: {_remedy(name)}",
+            ) from None
+        except WeightsError as problem:
+            problem.remedy = problem.remedy or _remedy(name)
+            raise
+
+    def _checked(self, name: str) -> Path | None:
+        """The file that is there, read whole; None where it has to be made (again)."""
+        if not self.present(name):
+            return None
+        try:
+            self.verify(name)
+            return self.locate(name)
+        except WeightsError:
+            return None
+
+    def _made(self, name: str, progress: Progress, stop: threading.Event) -> Path:
+        work = self.folder / f"{name}.part"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir()
+        try:
+            made = self._make(LOCAL[name], work, progress, stop)
+            digest = sha256_of(made)
+            self._stamp(name).unlink(missing_ok=True)
+            made.replace(self.path(name))
+            self._write_stamp(name, digest)
+        finally:
             shutil.rmtree(work, ignore_errors=True)
-            work.mkdir(parents=True)
-            try:
-                made = self._make(LOCAL[name], work, progress, stop)
-                digest = sha256_of(made)
-                self._stamp(name).unlink(missing_ok=True)
-                made.replace(self.path(name))
-                self._write_stamp(name, digest)
-            except OSError as problem:
-                reason = problem.strerror or str(problem)
-                raise WeightsError(
-                    f"The weights of local:{name} cannot be written to {self.folder}: {reason}.",
-                    f"Make room or set XDG_CACHE_HOME to another folder, then: {_remedy(name)}",
-                ) from None
-            except WeightsError as problem:
-                problem.remedy = problem.remedy or _remedy(name)
-                raise
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
         return self.path(name)
 
     def _make(
