@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import os
+import random
 import re
 import time
 from dataclasses import dataclass, field
@@ -275,16 +276,18 @@ def from_nanoseconds(nanoseconds: int) -> datetime:
 # Ids sort by time. A span id is 64 bits: 52 of microseconds (until the year 2112), made to rise
 # with every id of this process, and 12 that tell processes apart. A trace id adds 64 random bits.
 # Both are the sizes of OpenTelemetry, so that foreign spans keep their own ids.
-_tag = int.from_bytes(os.urandom(2), "big") & 0xFFF
+_random = random.Random()  # noqa: S311 - ids are not secrets
+_tag = _random.getrandbits(12)
 _last = 0
 
 
-def _retag() -> None:
+def _after_fork() -> None:
     global _tag
-    _tag = int.from_bytes(os.urandom(2), "big") & 0xFFF
+    _random.seed()
+    _tag = _random.getrandbits(12)
 
 
-os.register_at_fork(after_in_child=_retag)
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def new_span_id() -> str:
@@ -296,4 +299,4 @@ def new_span_id() -> str:
 
 def new_trace_id() -> str:
     """A new id of 32 hexadecimal digits, greater than every earlier one of this process."""
-    return new_span_id() + os.urandom(8).hex()
+    return f"{new_span_id()}{_random.getrandbits(64):016x}"

@@ -25,7 +25,7 @@ _FIELDS = 6
 _RUNNING, _MINUTE, _REQUESTS, _TOKENS, _REQUESTS_BEFORE, _TOKENS_BEFORE = range(_FIELDS)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Quota:
     """Who is limited, and to what. `None` is no limit."""
 
