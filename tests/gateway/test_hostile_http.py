@@ -421,12 +421,12 @@ def test_a_slow_client_does_not_make_memory_grow(
     door: Door, key: str, provider: FakeProvider
 ) -> None:
     provider.reply = Reply(chunks=["x" * 20_000] * 2_000)  # 40 MB and more
-    before = memory(door)
+    before, seen = memory(door), len(provider.requests)
     body = json.dumps(chat(stream=True)).encode()
     with door.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.sendall(post(key, body=body))
-        (request,) = provider.wait_for_requests(len(provider.requests) + 1)[-1:]
+        (request,) = provider.wait_for_requests(seen + 1)[-1:]
         assert not request.done.wait(2), "the provider was read to the end"
         assert memory(door) - before < 15_000_000
     assert request.done.wait(10)

@@ -130,7 +130,7 @@ class Door:
         return [
             process
             for process in self.processes()[1:]
-            if any(file.path.endswith(".wal") for file in process.open_files())
+            if any(f.path.endswith(".wal") and f.mode != "r" for f in process.open_files())
         ]
 
     def log(self) -> str:
