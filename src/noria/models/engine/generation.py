@@ -53,8 +53,10 @@ Generate = Callable[[dict[str, Any], Emit], Tally]
 class Chunks:
     """Writes the `chat.completion.chunk`s of one answer."""
 
-    def __init__(self, model: str, emit: Emit) -> None:
+    def __init__(self, model: str, emit: Emit, candidates: int) -> None:
+        """Write to `emit` in the name of `model`, with so many `top_logprobs` for each token."""
         self._emit = emit
+        self._candidates = candidates
         self._head = {
             "id": f"chatcmpl-{secrets.token_hex(12)}",
             "object": "chat.completion.chunk",
@@ -65,7 +67,7 @@ class Chunks:
 
     def relay(self, chunk: dict[str, Any]) -> bool:
         """Pass on a chunk of the library under this answer's name."""
-        return self._send([_tidied(choice) for choice in chunk["choices"]])
+        return self._send([self._tidied(choice) for choice in chunk["choices"]])
 
     def delta(self, index: int, delta: dict[str, Any], finish: str | None = None) -> bool:
         """Send a piece of choice `index`; true when the client wants no more."""
@@ -93,14 +95,16 @@ class Chunks:
         self.stopped = self._emit(self._head | {"choices": choices}) or self.stopped
         return self.stopped
 
-
-def _tidied(choice: dict[str, Any]) -> dict[str, Any]:
-    delta = choice["delta"]
-    if "role" in delta and delta.get("content") is None:
-        delta = {"role": "assistant", "content": ""}
-    return {
-        "index": choice["index"],
-        "delta": delta,
-        "logprobs": choice.get("logprobs"),
-        "finish_reason": choice.get("finish_reason"),
-    }
+    def _tidied(self, choice: dict[str, Any]) -> dict[str, Any]:
+        delta, logprobs = choice["delta"], choice.get("logprobs")
+        if "role" in delta and delta.get("content") is None:
+            delta = {"role": "assistant", "content": ""}
+        if logprobs:
+            for entry in logprobs["content"]:
+                del entry["top_logprobs"][self._candidates :]
+        return {
+            "index": choice["index"],
+            "delta": delta,
+            "logprobs": logprobs,
+            "finish_reason": choice.get("finish_reason"),
+        }

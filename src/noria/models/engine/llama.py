@@ -98,7 +98,7 @@ class LlamaEngine(Engine):
         if not self.capabilities.chat:
             raise bad(f"{self.name} makes embeddings; it does not chat.", "model")
         call = ChatRequest.read(request)
-        chunks = Chunks(str(request.get("model") or self.name), emit)
+        chunks = Chunks(str(request.get("model") or self.name), emit, call.candidates)
         with self._working():
             if call.tools and call.choice != "none":
                 tally = call_tools(call, self._generate, chunks)

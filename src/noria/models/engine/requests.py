@@ -45,6 +45,8 @@ class ChatRequest:
     shape: dict[str, Any]
     """What holds the answer to a JSON form; empty for free text."""
     n: int = 1
+    candidates: int = 0
+    """How many `top_logprobs` the client wants for each token."""
     tools: list[Tool] = field(default_factory=list)
     choice: str = "auto"
     """`auto`, `none`, `required`, or the name of the one tool to call."""
@@ -67,6 +69,7 @@ class ChatRequest:
             limit=_limit(request),
             shape=shape,
             n=_integer(request, "n", 1, 16) or 1,
+            candidates=_integer(request, "top_logprobs", 0, 20) or 0,
             tools=tools,
             choice=choice,
             named=named,
