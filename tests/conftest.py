@@ -1,3 +1,9 @@
 """What the tests of every package share."""
 
+import signal
+
 pytest_plugins = ["tests.support.door", "tests.support.postgres"]
+
+# A shell that starts the tests in the background has them ignore interrupts, and every process
+# that they start as well; the tests of Ctrl-C need the usual way.
+signal.signal(signal.SIGINT, signal.default_int_handler)
