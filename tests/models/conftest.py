@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import openai
 import pytest
 
 from noria.config import Config
 from noria.models.host import EngineHost
-
-Connect = Callable[[str], openai.OpenAI]
-
-
-def client_of(host: EngineHost, model: str) -> openai.OpenAI:
-    """The `openai` client, pointed at a model's engine."""
-    upstream = host.upstream(model)
-    assert upstream is not None
-    secret = dict(upstream.headers)[b"Authorization"].decode().removeprefix("Bearer ")
-    return openai.OpenAI(
-        base_url=f"http://127.0.0.1:{upstream.port}/v1", api_key=secret, max_retries=0
-    )
+from tests.support.engine import client_of
 
 
 @pytest.fixture(scope="session")
