@@ -71,7 +71,9 @@ def test_stop_ends_an_answer(smollm2: openai.OpenAI) -> None:
 @pytest.mark.parametrize("top", [None, 0, 3])
 def test_log_probabilities(smollm2: openai.OpenAI, top: int | None) -> None:
     more: dict[str, Any] = {} if top is None else {"top_logprobs": top}
-    entries = chat(smollm2, max_tokens=3, logprobs=True, **more).choices[0].logprobs.content
+    counting = [{"role": "user", "content": "Count: one two three four"}]
+    reply = chat(smollm2, counting, max_tokens=3, temperature=0, logprobs=True, **more)
+    entries = reply.choices[0].logprobs.content
     assert len(entries) == 3
     for entry in entries:
         assert entry.logprob <= 0

@@ -100,6 +100,7 @@ class Chunks:
         if "role" in delta and delta.get("content") is None:
             delta = {"role": "assistant", "content": ""}
         if logprobs:
+            # Of a character that took several tokens, the library tells the last one only.
             for entry in logprobs["content"]:
                 del entry["top_logprobs"][self._candidates :]
         return {
