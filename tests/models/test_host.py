@@ -26,6 +26,11 @@ from tests.support.engine import client_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 HELLO: list[Any] = [{"role": "user", "content": "Say hello."}]
+STORY: dict[str, Any] = {
+    "model": "smollm2",
+    "messages": [{"role": "user", "content": "Tell a long story."}],
+    "logit_bias": {"0": -100, "2": -100},  # the ends of text and turn: it goes on and on
+}
 
 
 @pytest.fixture
@@ -93,9 +98,7 @@ def test_other_processes_find_it(start: Callable[..., EngineHost], tmp_path: Pat
 
 
 def kill_in_mid_answer(host: EngineHost) -> None:
-    stream = client_of(host, "smollm2").chat.completions.create(
-        model="smollm2", messages=[{"role": "user", "content": "Tell a long story."}], stream=True
-    )
+    stream = client_of(host, "smollm2").chat.completions.create(**STORY, stream=True)
     pid = state(host).pid
     assert pid is not None
     next(iter(stream))
@@ -192,16 +195,13 @@ def test_a_client_that_hangs_up_stops_the_generation(smollm2: openai.OpenAI) -> 
         headers = {"Authorization": f"Bearer {smollm2.api_key}"}
         return int(httpx2.get(f"{address}/health", headers=headers).json()["busy"])
 
-    story: list[Any] = [{"role": "user", "content": "Count from one to a thousand."}]
-    stream = smollm2.chat.completions.create(model="smollm2", messages=story, stream=True)
+    stream = smollm2.chat.completions.create(**STORY, stream=True)
     next(iter(stream))
     assert busy() == 1
     stream.close()
     until(lambda: busy() == 0)
     with pytest.raises(openai.APITimeoutError):
-        smollm2.with_options(timeout=0.3).chat.completions.create(
-            model="smollm2", messages=story, temperature=1.0
-        )
+        smollm2.with_options(timeout=0.3).chat.completions.create(**STORY)
     until(lambda: busy() == 0)
 
 
