@@ -62,6 +62,7 @@ class Door:
             f"[server]\nport = 0\nworkers = {workers}\n{store}"
             f'[providers.fake]\nbase_url = "{provider.url}"\nprompt_allowance = 0\n{settings}'
         )
+        self._count = workers
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
 
@@ -88,6 +89,7 @@ class Door:
                 stderr=log,
             )
         wait_until(self._answers, 30, f"noria did not start: {self.log()}")
+        wait_until(lambda: len(self.workers()) == self._count, 30, "not all workers came up")
         return self
 
     def _answers(self) -> bool:

@@ -68,10 +68,10 @@ def run(config: Config) -> None:
     engines = EngineHost(config)
     supervisor = Supervisor()
     try:
-        supervisor.add("intake", partial(_intake, config), last=True)
+        supervisor.add("intake", partial(_intake, config, listener), last=True)
         for number in range(config.server.workers):
             supervisor.add(f"worker {number}", partial(_worker, config, listener, engines, number))
-        supervisor.add("engines", partial(_engines, engines))
+        supervisor.add("engines", partial(_engines, engines, listener))
         _announce_in(config.home, url, lock)
         _greet(config, url, access)
         supervisor.run()
@@ -87,10 +87,11 @@ def _worker(config: Config, listener: socket.socket, engines: EngineHost, number
     run_worker(config, listener, engines, _pages(config), number)
 
 
-def _engines(engines: EngineHost) -> None:
+def _engines(engines: EngineHost, listener: socket.socket) -> None:
     """Keep the embedded models, and show how their weights come."""
     from noria.cli.pulling import show_pulls
 
+    listener.close()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     engines.start()
@@ -99,9 +100,10 @@ def _engines(engines: EngineHost) -> None:
     engines.stop()
 
 
-def _intake(config: Config) -> None:
+def _intake(config: Config, listener: socket.socket) -> None:
     from noria.gateway import run_intake
 
+    listener.close()
     run_intake(config)
 
 

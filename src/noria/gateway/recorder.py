@@ -117,7 +117,7 @@ class CallRecord:
             if usage.compute_ms:
                 meta["attrs"] = {"compute_ms": usage.compute_ms}
         if first_token_ns is not None:
-            meta["ttft"] = round((first_token_ns - self.started_ns) / 1e6, 3)
+            meta["ttft"] = (first_token_ns - self.started_ns) // 1000 / 1000
         if sse:
             meta["sse"] = True
         if overrun:
@@ -150,7 +150,7 @@ class CallRecord:
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the call began."""
-        return round((time.monotonic_ns() - self.started_ns) / 1e6, 3)
+        return (time.monotonic_ns() - self.started_ns) // 1000 / 1000
 
     def _identity(self) -> dict[str, Any]:
         request, key = self.request, self.key

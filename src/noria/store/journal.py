@@ -91,10 +91,13 @@ class Journal:
                 the record is left in the journal.
         """
         text = _dumps(meta)
-        parts = [_pack_length(len(text)), text]
-        for blob in blobs:
-            parts.append(_pack_length(len(blob)))
-            parts.append(blob)
+        if len(blobs) == 1:  # nearly every record of a request
+            (blob,) = blobs
+            parts = [_pack_length(len(text)), text, _pack_length(len(blob)), blob]
+        else:
+            parts = [_pack_length(len(text)), text]
+            for blob in blobs:
+                parts += (_pack_length(len(blob)), blob)
         body = b"".join(parts)
         size = len(body)
         if size > _LARGEST_BODY:
