@@ -42,7 +42,7 @@ def _write(total: Tally, seed: int) -> None:
     """Put the count between its markers in RESULTS.md."""
     text = _RESULTS.read_text() if _RESULTS.is_file() else "# Results\n"
     if _BEGIN not in text:
-        text = f"{text.rstrip()}\n\n## fuzzing the lane\n\n{_BEGIN}\n{_END}\n"
+        text = f"{text.rstrip()}\n\n## Fuzzing the lane\n\n{_BEGIN}\n{_END}\n"
     head, _, rest = text.partition(_BEGIN)
     _, _, tail = rest.partition(_END)
     said = (
