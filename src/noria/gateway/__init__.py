@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
     from noria.gateway.core import Gateway
@@ -12,15 +13,12 @@ if TYPE_CHECKING:
     from noria.gateway.sink import Collector, Sink
     from noria.gateway.worker import open_gateway, run_intake, run_worker
 
-_HOMES = {
-    "Collector": "sink",
-    "Door": "door",
-    "Endpoint": "request",
-    "Gateway": "core",
-    "Sink": "sink",
-    "open_gateway": "worker",
-    "run_intake": "worker",
-    "run_worker": "worker",
+_NAMES_OF = {
+    "core": "Gateway",
+    "door": "Door",
+    "request": "Endpoint",
+    "sink": "Collector Sink",
+    "worker": "open_gateway run_intake run_worker",
 }
 
 __all__ = [
@@ -34,10 +32,4 @@ __all__ = [
     "run_worker",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = load_on_use(__name__, _NAMES_OF)

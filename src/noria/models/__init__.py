@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
     from noria.models.catalogue import (
@@ -17,12 +18,11 @@ if TYPE_CHECKING:
     from noria.models.prices import ComputePrice, Price, TokenPrice
     from noria.models.wire import assemble, usage_of
 
-_HOMES = {
+_NAMES_OF = {
     "catalogue": "Capabilities Catalogue EngineDirectory Route Target Upstream",
     "prices": "ComputePrice Price TokenPrice",
     "wire": "assemble usage_of",
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "Capabilities",
@@ -38,10 +38,4 @@ __all__ = [
     "usage_of",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = load_on_use(__name__, _NAMES_OF)

@@ -6,8 +6,9 @@ writes to on the path of a request, does not bring the database along.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
     from noria.store.budgets import (
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from noria.store.spans import Page, Recorded, find_spans, find_trace
     from noria.store.spending import SpendRow, spend
 
-_HOMES = {
+_NAMES_OF = {
     "budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
     "changes": "Generation poll_generation",
     "database": "Database open_database",
@@ -57,7 +58,6 @@ _HOMES = {
     "spending": "SpendRow spend",
     "spans": "Page Recorded find_spans find_trace",
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "Bucket",
@@ -107,9 +107,4 @@ __all__ = [
     "take_in",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    module = _MODULE_OF.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{module}"), name)
+__getattr__ = load_on_use(__name__, _NAMES_OF)
