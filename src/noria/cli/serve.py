@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -60,7 +61,7 @@ def run(config: Config) -> None:
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
     config.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = _lock_home(config.home)
+    _lock_home(config.home)
     listener = _listen(config)
     url = _url(listener)
     access = _prepare(config)
@@ -72,7 +73,7 @@ def run(config: Config) -> None:
         for number in range(config.server.workers):
             supervisor.add(f"worker {number}", partial(_worker, config, listener, engines, number))
         supervisor.add("engines", partial(_engines, engines, listener))
-        _announce_in(config.home, url, lock)
+        _announce_in(config.home, url)
         _greet(config, url, access)
         supervisor.run()
     finally:
@@ -122,8 +123,8 @@ def _pages(config: Config) -> Any:
 # The home and the port
 
 
-def _lock_home(home: Path) -> int:
-    """Hold the home for as long as this process lives."""
+def _lock_home(home: Path) -> None:
+    """Hold the home for as long as this process lives: the lock's descriptor stays open."""
     fd = os.open(home / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -133,7 +134,6 @@ def _lock_home(home: Path) -> int:
             f"A noria already serves {home}: {_who_serves(home)}.",
             "Use that one, stop it, or set NORIA_HOME to another folder.",
         ) from None
-    return fd
 
 
 def _who_serves(home: Path) -> str:
@@ -176,26 +176,25 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _announce_in(home: Path, url: str, lock: int) -> None:
+def _announce_in(home: Path, url: str) -> None:
     import orjson
 
     text = orjson.dumps({"pid": os.getpid(), "url": url, "started": time.time()})
     temporary = home / "serve.json.new"
     temporary.write_bytes(text)
     temporary.replace(home / "serve.json")
-    os.ftruncate(lock, 0)
 
 
 # Keys and the greeting
 
 
+@dataclass(frozen=True, slots=True)
 class _Access:
     """What the greeting shows: ways in."""
 
-    def __init__(self, link: str, new_admin_key: str | None, key_file: Path) -> None:
-        self.link = link
-        self.new_admin_key = new_admin_key
-        self.key_file = key_file
+    link: str
+    new_admin_key: str | None
+    key_file: Path
 
 
 def _prepare(config: Config) -> _Access:
