@@ -11,7 +11,8 @@ import pytest
 
 PUBLIC = {
     "noria": "Budget Label Money Principal Span SpanKind Status Usage Window __version__",
-    "noria.gateway": "Collector Door Endpoint Gateway Sink open_gateway run_intake run_worker",
+    "noria.gateway": "Application Applications Collector Door Endpoint Gateway Marks Place Sink "
+    "Trace Work here open_gateway run_intake run_worker span",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
     "forbid_real_requests",
     "noria.errors": "ApiError ConfigError EngineError HomeBusy NoriaError NotFound "

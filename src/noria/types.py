@@ -11,11 +11,13 @@ import os
 import random
 import re
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 
 __all__ = [
+    "EVERY_GROUP",
     "Budget",
     "Label",
     "Money",
@@ -175,6 +177,10 @@ class Label(enum.IntEnum):
         return self.name.lower()
 
 
+EVERY_GROUP = "*"
+"""As a group of a principal: member of every group that there is."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Who is asking: what a key says about its holder."""
@@ -185,6 +191,12 @@ class Principal:
     admin: bool = False
     groups: frozenset[str] = frozenset()
     clearance: Label = Label.PUBLIC
+
+    def may_see(self, grants: Collection[str], label: Label) -> bool:
+        """Whether a text with these grants (none: everyone) and this label may be shown."""
+        if label > self.clearance:
+            return False
+        return not grants or EVERY_GROUP in self.groups or not self.groups.isdisjoint(grants)
 
 
 @dataclass(slots=True)

@@ -285,5 +285,7 @@ def test_health_metrics_and_other_addresses(door: Door) -> None:
         text = client.get("/metrics").text
         assert 'noria_calls_total{kind="chat",model="fake:small"} 1.0' in text
         assert "very-secret-team" not in text
-        assert error(client.get("/v1/nothing"))[:2] == (404, "unknown_url")
+        assert error(client.get("/v1/nothing"))[:2] == (401, "missing_api_key")
+        with door.client(door.key()) as caller:
+            assert error(caller.get("/v1/nothing"))[:2] == (404, "unknown_url")
         assert error(client.get("/v1/chat/completions"))[:2] == (405, "method_not_allowed")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+import noria.store.governance  # noqa: F401 - its tables are part of the schema
 from noria.config import Config, Store
 from noria.errors import ConfigError, NoriaError, StoreUnavailable
 from noria.store import Database, Generation, create_key, open_database, poll_generation

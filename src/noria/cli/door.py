@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from noria.cli.ask import Answer, Door
 from noria.cli.home import Home, open_home, running_server
-from noria.cli.owner import owner_key
 from noria.errors import ApiError, NoriaError
+from noria.store.owner import owner_key
 
 if TYPE_CHECKING:
     from anyio.from_thread import BlockingPortal

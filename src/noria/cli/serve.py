@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from noria.errors import ConfigError, HomeBusy
+from noria.types import EVERY_GROUP, Label
 
 if TYPE_CHECKING:
     from noria.config import Config
+    from noria.gateway import Gateway
     from noria.gateway.asgi import ASGIApp
-    from noria.models import Catalogue
     from noria.models.host import EngineHost
     from noria.store import Database
 
@@ -109,13 +110,21 @@ def _intake(config: Config, listener: socket.socket) -> None:
 
 
 def _pages(config: Config) -> Any:
-    def make(db: Database, catalogue: Catalogue) -> ASGIApp:
+    def make(db: Database, gateway: Gateway) -> ASGIApp:
         from noria.models import assemble
         from noria.store import take_in
         from noria.web import Context, create_app
 
-        context = Context(config, db, catalogue, lambda: take_in(db, assemble), config.home)
-        return create_app(context)
+        return create_app(
+            Context(
+                config,
+                db,
+                gateway.catalogue,
+                lambda: take_in(db, assemble),
+                config.home,
+                gateway,
+            )
+        )
 
     return make
 
@@ -199,8 +208,8 @@ class _Access:
 
 def _prepare(config: Config) -> _Access:
     """Bring the database up to date, the budgets of the file into it, and make the first keys."""
-    from noria.cli.owner import owner_key
     from noria.store import open_database, sync_budgets
+    from noria.store.owner import owner_key
     from noria.store.sessions import new_link
 
     db = open_database(config)
@@ -217,12 +226,17 @@ def _admin_key(db: Database) -> tuple[str, str | None]:
     """The id of an admin key, and its secret if it was made just now."""
     from noria.store import create_key, digest, find_key, list_keys, revoke_key
 
+    # Whoever makes the keys can make one that sees everything, so this one does.
+    everything: dict[str, Any] = {
+        "groups": (EVERY_GROUP,),
+        "clearance": Label.RESTRICTED,
+    }
     wanted = os.environ.get(_ADMIN_KEY_NAME)
     admins = [key for key in list_keys(db) if key.admin and key.revoked_ns is None]
     if wanted is None:
         if admins:
             return admins[0].id, None
-        key, secret = create_key(db, admin=True, name="first admin key")
+        key, secret = create_key(db, admin=True, name="first admin key", **everything)
         return key.id, secret
     if len(wanted) < _SHORTEST_ADMIN_KEY:
         raise ConfigError(
@@ -235,12 +249,12 @@ def _admin_key(db: Database) -> tuple[str, str | None]:
     found = find_key(db, digest(wanted))
     if found is not None and found.revoked_ns is None:
         return found.id, None
-    key, _ = create_key(db, admin=True, secret=wanted, name=_ADMIN_KEY_NAME)
+    key, _ = create_key(db, admin=True, secret=wanted, name=_ADMIN_KEY_NAME, **everything)
     return key.id, None
 
 
 def _greet(config: Config, url: str, access: _Access) -> None:
-    from noria.cli.owner import write_secret
+    from noria.store.owner import write_secret
 
     terminal = sys.stdout.isatty()
     link = f"{url}/signin?token={access.link}"

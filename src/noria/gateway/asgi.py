@@ -18,9 +18,14 @@ ASGIApp = Callable[
 
 
 async def run_asgi(
-    app: ASGIApp, incoming: Incoming, lane: Lane, client: tuple[str, int], server: tuple[str, int]
+    app: ASGIApp,
+    incoming: Incoming,
+    lane: Lane,
+    client: tuple[str, int],
+    server: tuple[str, int],
+    state: dict[str, Any],
 ) -> None:
-    """Answer one request with an ASGI application.
+    """Answer one request with an ASGI application; `state` is what it is told of the request.
 
     An application that raises before it has answered becomes a plain 500; after that the
     connection is cut, so that half an answer is never taken for a whole one.
@@ -39,7 +44,7 @@ async def run_asgi(
         "headers": incoming.headers,
         "client": client,
         "server": server,
-        "state": {},
+        "state": state,
     }
     answer = _Answer(incoming, lane)
     await app(scope, answer.receive, answer.send)

@@ -9,8 +9,10 @@ path goes round the rules.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from noria.config import Config
 from noria.errors import ApiError, RealRequestForbidden
@@ -23,12 +25,37 @@ from noria.gateway.recorder import CallRecord
 from noria.gateway.request import Endpoint, Request, read_request
 from noria.gateway.routing import Breakers, backoff, order
 from noria.gateway.sink import Headers, Sink
+from noria.gateway.tracing import Marks, Place, Trace
 from noria.gateway.upstream import Upstreams
 from noria.models import Catalogue, Route, Target
 from noria.store import Journal, Key
-from noria.types import Status
+from noria.types import Label, Status
 
-__all__ = ["Gateway", "may_use"]
+__all__ = ["Application", "Applications", "Gateway", "may_use"]
+
+
+class Application(Protocol):
+    """Something that answers under a model's name of its own, and makes its own calls."""
+
+    async def answer(self, request: Request, key: Key, sink: Sink, place: Place | None) -> None:
+        """Answer one chat call into `sink`; failures go into `sink` too.
+
+        Args:
+            request: the call as it was read.
+            key: who asks.
+            sink: where the answer goes.
+            place: the run that it is a part of; None begins one.
+        """
+
+
+class Applications(Protocol):
+    """Knows the applications: what a higher floor plugs into the gateway."""
+
+    def find(self, model: str) -> Application | None:
+        """The application that answers to a model's name."""
+
+    def names(self) -> list[str]:
+        """Every name that is answered to."""
 
 
 @dataclass(slots=True)
@@ -55,43 +82,73 @@ class Gateway:
         limits: Limits,
         journal: Journal,
         upstreams: Upstreams,
+        marks: Marks,
     ) -> None:
         self.config = config
+        self.loop = asyncio.get_running_loop()
+        self.journal = journal
+        self.marks = marks
+        self.applications: Applications | None = None
         self.catalogue = catalogue
         self.keys = keys
         self.breakers = Breakers(config.routing)
         self._purse = purse
         self._limits = limits
-        self._journal = journal
         self._upstreams = upstreams
 
-    async def call(self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink) -> None:
+    async def call(
+        self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink, place: Place | None = None
+    ) -> None:
         """Answer one call into `sink`. Never raises for what a caller or an upstream does wrong.
 
         A caller who goes away cancels the task: the upstream is stopped, and what was generated
         until then is recorded and charged.
+
+        Args:
+            endpoint: which call.
+            key: who pays.
+            raw: the request's JSON.
+            sink: where the answer goes.
+            place: the run that the call is a part of; None begins a trace of its own.
         """
-        record = CallRecord(self._journal, endpoint, key, raw)
+        record = CallRecord(self.journal, endpoint, key, raw)
         record.content = self.config.recording.content and key.record_content
+        if place is not None:
+            record.place, record.trace_id = place, place.trace.id
+            record.content = record.content and place.content
         try:
             request = record.request = read_request(endpoint, raw)
-            route = self.catalogue.resolve(request.model)
-            if route.record_content is False:
-                record.content = False
+            applications = self.applications
+            application = applications.find(request.model) if applications else None
+            if application is None:
+                route = self.catalogue.resolve(request.model)
+                if route.record_content is False:
+                    record.content = False
             authorise(key, request.model)
             quota = Quota.of_key(key)
             estimate = len(raw) // 4
-            self._limits.enter(quota, estimate)
+            counted = place is not None and place.counted
+            if not counted:
+                self._limits.enter(quota, estimate)
         except ApiError as refusal:
             record.refused(refusal)
             sink.fail(_trace(record), refusal)
             return
-        call = _Call(record, request, route, sink)
+        used = 0
         try:
-            await self._answer(call)
+            if application is not None:
+                await application.answer(request, key, sink, place)
+            else:
+                call = _Call(record, request, route, sink)
+                try:
+                    await self._answer(call)
+                finally:
+                    used = call.attempt.tokens if call.attempt is not None else 0
         finally:
-            used = call.attempt.tokens if call.attempt is not None else 0
-            self._limits.leave(quota, max(used - estimate, -estimate))
+            if counted:
+                self._limits.add_tokens(quota, used)
+            else:
+                self._limits.leave(quota, max(used - estimate, -estimate))
 
     async def _answer(self, call: _Call) -> None:
         """Try targets until one answers, then make sure that the call has an end."""
@@ -121,7 +178,9 @@ class Gateway:
     async def _try_targets(self, call: _Call) -> Failed | None:
         """One target after the other. None when the caller has an answer."""
         failed: Failed | None = None
-        targets = order(call.route)
+        targets: Sequence[Target] = order(call.route)
+        if call.record.place is not None:
+            targets = await self._cleared(targets, call.record.place.trace)
         for place, target in enumerate(targets):
             if not self.breakers[target].allows():
                 failed = failed or Failed.resting(target)
@@ -131,6 +190,27 @@ class Gateway:
             if failed is None or failed.final or not failed.elsewhere:
                 break
         return failed
+
+    async def _cleared(self, targets: Sequence[Target], trace: Trace) -> Sequence[Target]:
+        """The targets that may be told what was read in a trace.
+
+        Raises:
+            ApiError: 403 `label_exceeds_clearance` when there is none.
+        """
+        if all(target.clearance is Label.RESTRICTED for target in targets):
+            return targets
+        mark = await self.marks.current(trace)
+        cleared = [target for target in targets if target.clearance >= mark]
+        if not cleared:
+            best = max(targets, key=lambda target: target.clearance)
+            raise ApiError(
+                403, "label_exceeds_clearance",
+                f"Something {mark} was read in this run, and {best.name} is cleared for "
+                f"{best.clearance} only. Use a model that is cleared for {mark}, such as a local "
+                f"one, or set providers.{best.provider}.clearance in noria.toml.",
+                param="model",
+            )  # fmt: skip
+        return cleared
 
     async def _try_target(
         self, call: _Call, target: Target, following: Target | None, failed: Failed | None
@@ -187,7 +267,8 @@ class Gateway:
 
     async def _reserve(self, record: CallRecord, request: Request, target: Target) -> Hold:
         """Hold the most that one attempt can cost in every budget that applies."""
-        budgets = await self._purse.budgets_for(record.key, request.model, target.name)
+        app = record.place.app if record.place is not None else None
+        budgets = await self._purse.budgets_for(record.key, request.model, target.name, app)
         routing = self.config.routing
         limit = request.limit or routing.default_max_tokens
         wish = Wish(

@@ -24,6 +24,7 @@ from noria.gateway.asgi import ASGIApp, run_asgi
 from noria.gateway.core import Gateway, may_use
 from noria.gateway.lane import Incoming, Lane, date_line
 from noria.gateway.request import Endpoint
+from noria.gateway.tracing import Place
 from noria.store import Key
 
 __all__ = ["Door"]
@@ -132,19 +133,25 @@ class Door:
                 key = self.gateway.keys.recall(credential) if credential else None
                 if key is None:
                     key = await self._authenticate(incoming, credential)
-                await self.gateway.call(endpoint, key, incoming.content(), lane)
+                joining = incoming.header(b"x-noria-trace")
+                place = await self._join(key, joining, incoming) if joining else None
+                await self.gateway.call(endpoint, key, incoming.content(), lane, place)
             elif path == b"/health":
                 lane.answer([(b"cache-control", b"no-store")], orjson.dumps(self._health()))
             elif path == b"/metrics":
                 text = await asyncio.to_thread(self._metrics)
                 lane.send(200, [(b"content-type", b"text/plain; version=0.0.4")], text)
                 lane.done()
-            elif path.startswith(b"/v1/"):
-                await self._ask(path, incoming, lane)
+            elif path == b"/v1/models" or path.startswith(b"/v1/models/"):
+                await self._list_models(path, incoming, lane)
             else:
+                state: dict[str, Any] = {}
+                if _is_api(incoming.method, path):
+                    credential = incoming.header(b"authorization")
+                    state["key"] = await self._authenticate(incoming, credential)
                 if self._pages is None:
                     self._pages = await asyncio.to_thread(self._make_pages)
-                await run_asgi(self._pages, incoming, lane, lane.client, self._address)
+                await run_asgi(self._pages, incoming, lane, lane.client, self._address, state)
         except ApiError as refusal:
             lane.fail([], refusal)
         except asyncio.CancelledError:
@@ -155,22 +162,30 @@ class Door:
                 ApiError(500, "internal_error", "noria failed to answer; its log says why.")
             )
 
-    async def _ask(self, path: bytes, incoming: Incoming, lane: Lane) -> None:
-        """The questions of OpenAI's API that no model is needed for."""
-        if path != b"/v1/models" and not path.startswith(b"/v1/models/"):
-            raise ApiError(404, "unknown_url", f"There is no {path.decode('latin-1')} here.")
+    async def _join(self, key: Key, trace: bytes, incoming: Incoming) -> Place | None:
+        """The place in a trace of the same key that a request goes on with; None for a new one."""
+        found = await self.gateway.marks.join(key, trace.decode("latin-1"))
+        if found is None:
+            return None
+        parent = incoming.header(b"x-noria-parent")
+        return Place(self.gateway, found, parent.decode("latin-1") if parent else None)
+
+    async def _list_models(self, path: bytes, incoming: Incoming, lane: Lane) -> None:
+        """Which models there are, applications among them."""
         if incoming.method not in (b"GET", b"HEAD"):
             raise _not_allowed(incoming, b"GET")
         credential = incoming.header(b"authorization")
         key = await self._authenticate(incoming, credential)
-        catalogue = self.gateway.catalogue
+        catalogue, applications = self.gateway.catalogue, self.gateway.applications
         if path == b"/v1/models":
-            names = [name for name in catalogue.names() if may_use(key, name)]
+            names = catalogue.names() + (applications.names() if applications else [])
+            names = [name for name in names if may_use(key, name)]
             listing = {"object": "list", "data": [_model(name) for name in names]}
             lane.answer([], orjson.dumps(listing))
             return
         name = unquote_to_bytes(path.removeprefix(b"/v1/models/")).decode("utf-8", "replace")
-        catalogue.resolve(name)
+        if applications is None or applications.find(name) is None:
+            catalogue.resolve(name)
         lane.answer([], orjson.dumps(_model(name)))
 
     async def _authenticate(self, incoming: Incoming, credential: bytes | None) -> Key:
@@ -194,6 +209,15 @@ class Door:
             "engines": self._engines(),
             "resting_targets": sorted(self.gateway.breakers.open_targets()),
         }
+
+
+def _is_api(method: bytes, path: bytes) -> bool:
+    """Whether a request is a program's and not a browser's for a page."""
+    if path.startswith(b"/v1/") or path == b"/mcp":
+        return True
+    if not path.startswith(b"/apps/"):
+        return False
+    return method not in (b"GET", b"HEAD") or path.endswith(b"/openapi.json")
 
 
 def _model(name: str) -> dict[str, Any]:

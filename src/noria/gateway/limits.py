@@ -130,6 +130,11 @@ class Limits:
         self._counts[own + _RUNNING] -= 1
         self._counts[own + _TOKENS] += more_tokens
 
+    def add_tokens(self, quota: Quota, tokens: int) -> None:
+        """Count tokens that a call used which was not counted in itself."""
+        own = self._turn(quota.slot % self._slots, int(time.time() // 60))
+        self._counts[own + _TOKENS] += tokens
+
     def _turn(self, slot: int, minute: int) -> int:
         """Bring this worker's row to the present minute; gives its place."""
         own = self._own + slot * _FIELDS

@@ -131,7 +131,7 @@ class Purse:
         self._budgets: dict[tuple[Subject, str], BudgetRow] = {}
         self._accounts: dict[tuple[int, int], Account] = {}
         self._current: dict[int, Account] = {}
-        self._applying: dict[tuple[str, str, str], tuple[BudgetRow, ...]] = {}
+        self._applying: dict[tuple[str, str, str, str | None], tuple[BudgetRow, ...]] = {}
         self._lock = asyncio.Lock()
         self._valid_until = 0.0
 
@@ -147,13 +147,15 @@ class Purse:
 
     # Which budgets apply
 
-    async def budgets_for(self, key: Key, model: str, target: str) -> tuple[BudgetRow, ...]:
+    async def budgets_for(
+        self, key: Key, model: str, target: str, app: str | None = None
+    ) -> tuple[BudgetRow, ...]:
         """Every budget that a call must fit."""
         if self._generation.value != self._seen:
             async with self._lock:
                 if self._generation.value != self._seen:
                     await self._reload()
-        asked = (key.id, model, target)
+        asked = (key.id, model, target, app)
         found = self._applying.get(asked)
         if found is None:
             subjects = [
@@ -162,6 +164,7 @@ class Purse:
                 (Subject.USER, key.user),
                 (Subject.KEY, key.id),
                 (Subject.MODEL, model),
+                (Subject.APP, app),
             ]
             if target != model:
                 subjects.append((Subject.MODEL, target))

@@ -9,6 +9,7 @@ from typing import Any
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.purse import Hold
 from noria.gateway.request import Endpoint, Request
+from noria.gateway.tracing import Place
 from noria.models import Target
 from noria.store import Journal, Key
 from noria.types import Status, Usage, new_span_id, new_trace_id
@@ -26,6 +27,8 @@ class CallRecord:
     raw: bytes
     content: bool = True
     """Whether messages and replies are kept."""
+    place: Place | None = None
+    """The run that the call is a part of; None for one that stands alone."""
     trace_id: str = field(default_factory=new_trace_id)
     span_id: str = field(default_factory=new_span_id)
     started_ns: int = field(default_factory=time.monotonic_ns)
@@ -162,6 +165,9 @@ class CallRecord:
             "stream": request.stream if request else False,
             "content": self.content,
         }
+        place = self.place
+        if place is not None:
+            meta["parent"], meta["app"] = place.span_id, place.app
         if key.team is not None:
             meta["team"] = key.team
         if key.user is not None:

@@ -20,6 +20,7 @@ from noria.gateway.keyring import KeyRing
 from noria.gateway.limits import Limits
 from noria.gateway.metrics import render_metrics
 from noria.gateway.purse import Purse
+from noria.gateway.tracing import Marks
 from noria.gateway.upstream import Upstreams
 from noria.models import Catalogue, EngineDirectory, assemble
 from noria.models.state import engine_states
@@ -81,6 +82,7 @@ async def open_gateway(
             limits,
             journal,
             upstreams,
+            Marks(db, intake.take_in),
         )
     finally:
         for chore in chores:
@@ -110,7 +112,7 @@ def run_worker(
     config: Config,
     listener: socket.socket,
     engines: EngineDirectory,
-    pages: Callable[[Database, Catalogue], ASGIApp],
+    pages: Callable[[Database, Gateway], ASGIApp],
     number: int,
 ) -> None:
     """Serve until SIGTERM. To be called in a process of its own."""
@@ -126,7 +128,7 @@ async def _serve(
     config: Config,
     listener: socket.socket,
     engines: EngineDirectory,
-    pages: Callable[[Database, Catalogue], ASGIApp],
+    pages: Callable[[Database, Gateway], ASGIApp],
     number: int,
 ) -> None:
     loop = asyncio.get_running_loop()
@@ -139,7 +141,7 @@ async def _serve(
         door = Door(
             config,
             gateway,
-            pages=lambda: pages(db, gateway.catalogue),
+            pages=lambda: pages(db, gateway),
             metrics=lambda: render_metrics(db),
             engines=lambda: engine_states(config.home),
         )

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         heartbeat,
         register_holder,
     )
+    from noria.store.marks import mark_of, raise_mark, trace_owner
+    from noria.store.owner import owner_key, write_secret
     from noria.store.reports import Bucket, Counter, Group, Overview, counters, overview
     from noria.store.sessions import end_session, find_session, new_link, redeem_link, sign_in
     from noria.store.spans import Page, Recorded, find_spans, find_trace
@@ -53,6 +55,8 @@ _NAMES_OF = {
     "journal": "Journal Record read_records",
     "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
     "leases": "Grant Shortage grant grant_all heartbeat register_holder",
+    "marks": "mark_of raise_mark trace_owner",
+    "owner": "owner_key write_secret",
     "reports": "Bucket Counter Group Overview counters overview",
     "sessions": "end_session find_session new_link redeem_link sign_in",
     "spending": "SpendRow spend",
@@ -92,10 +96,13 @@ __all__ = [
     "heartbeat",
     "list_budgets",
     "list_keys",
+    "mark_of",
     "new_link",
     "open_database",
     "overview",
+    "owner_key",
     "poll_generation",
+    "raise_mark",
     "read_records",
     "redeem_link",
     "register_holder",
@@ -105,6 +112,8 @@ __all__ = [
     "spend",
     "sync_budgets",
     "take_in",
+    "trace_owner",
+    "write_secret",
 ]
 
 __getattr__ = load_on_use(__name__, _NAMES_OF)

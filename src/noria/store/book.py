@@ -13,6 +13,7 @@ import orjson
 from sqlalchemy import Connection
 
 from noria.store.bulk import insert_many, run_many, select_in
+from noria.store.evidence import post_evidence
 from noria.store.ledger import Draft, Hold, Lease, Ledger
 from noria.store.rollups import grains
 
@@ -128,6 +129,7 @@ def _post_spans(connection: Connection, ledger: Ledger, assemble: Callable[[byte
         "(at) DO UPDATE SET response = excluded.response, response_media = excluded.response_media",
     )
     insert_many(connection, "text_queue", ("at",), queue)
+    post_evidence(connection, ledger.drafts.values())
 
 
 def _place(connection: Connection, ledger: Ledger, drafts: list[Draft]) -> None:

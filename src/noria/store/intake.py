@@ -212,7 +212,7 @@ def _apply(
         if "leases" in meta:
             lease_ids.update(meta["leases"])
         kind = meta["t"]
-        if kind in ("hold", "span"):
+        if kind in ("hold", "begin", "span"):
             begun.add(meta["id"])
         elif kind == "return":
             lease_ids.add(meta["lease"])

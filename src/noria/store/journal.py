@@ -16,6 +16,7 @@ import errno
 import fcntl
 import os
 import struct
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -75,6 +76,8 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._fd = -1
         self._end = 0
+        # Steps of an application run in threads, and each writes its own span.
+        self._mutex = threading.Lock()
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._number = max((s.number for s in segments(home) if s.holder == holder), default=0)
@@ -104,6 +107,10 @@ class Journal:
             raise StoreUnavailable(f"A record of {size} bytes is too long for the journal.")
         if self._fd < 0:
             raise StoreUnavailable(f"The journal of {self.holder} is closed in this process.")
+        with self._mutex:
+            self._append(size, body)
+
+    def _append(self, size: int, body: bytes) -> None:
         try:
             if self._end >= self._segment_bytes:
                 self._begin_segment()

@@ -133,6 +133,8 @@ class Ledger:
         if kind == "hold":
             self._begin(holder, meta, blobs)
             self._hold(holder, meta)
+        elif kind == "begin":
+            self._begin(holder, meta, blobs)
         elif kind == "span":
             self._begin(holder, meta, blobs[:1])
             self._end(meta, blobs[1:])

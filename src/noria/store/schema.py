@@ -1,4 +1,4 @@
-"""The tables, and the version of them that this code works with.
+"""The tables of what happened and what it cost, and the version of them that this code works with.
 
 All instants are UTC nanoseconds since the epoch and all amounts nano-dollars. Text search lives
 in `message_text`, which each dialect keeps in its own way (see `text.py`), and indexes stand in the
@@ -6,6 +6,9 @@ migrations.
 """
 
 from __future__ import annotations
+
+import os
+from pathlib import Path
 
 from sqlalchemy import (
     BigInteger,
@@ -43,7 +46,11 @@ __all__ = [
     "users",
 ]
 
-VERSION = "0001"
+VERSION = max(
+    name[1:5]
+    for name in os.listdir(Path(__file__).parent / "migrations" / "versions")
+    if name[:1] == "v" and name.endswith(".py")
+)
 """The newest migration, as `alembic_version` names it."""
 
 metadata = MetaData()

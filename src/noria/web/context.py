@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from noria.config import Config
+    from noria.gateway import Gateway
     from noria.models import Catalogue
     from noria.store import Database
 
@@ -25,3 +26,5 @@ class Context:
     take_in: Callable[[], int]
     """Takes in the journals' pending records, so that a finished call shows at once."""
     home: Path
+    gateway: Gateway | None = None
+    """The core of the process that serves them; None where pages are shown without a door."""

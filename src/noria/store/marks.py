@@ -1,0 +1,54 @@
+"""Whose a trace is, and its high-water mark, where every process and machine sees the same one."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from noria.store.database import Database
+from noria.types import Label
+
+__all__ = ["mark_of", "raise_mark", "trace_owner"]
+
+
+def raise_mark(db: Database, trace_id: str, label: Label) -> None:
+    """Raise a trace's mark to a label; one that is higher already stays.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached; the mark may not be what was wanted.
+    """
+    with db.write() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO marks (trace_id, label) VALUES (:trace_id, :label)"
+                " ON CONFLICT (trace_id) DO UPDATE SET label = excluded.label"
+                " WHERE marks.label < excluded.label"
+            ),
+            {"trace_id": trace_id, "label": int(label)},
+        )
+
+
+def mark_of(db: Database, trace_id: str) -> Label:
+    """A trace's mark; public where nothing raised it.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+    """
+    with db.read() as connection:
+        label = connection.execute(
+            text("SELECT label FROM marks WHERE trace_id = :trace_id"), {"trace_id": trace_id}
+        ).scalar()
+    return Label(label or 0)
+
+
+def trace_owner(db: Database, trace_id: str) -> str | None:
+    """The id of the key that a trace belongs to: of its first span; None where it is unknown.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+    """
+    with db.read() as connection:
+        owner = connection.execute(
+            text("SELECT key_id FROM spans WHERE trace_id = :trace_id ORDER BY at LIMIT 1"),
+            {"trace_id": trace_id},
+        ).scalar()
+    return None if owner is None else str(owner)

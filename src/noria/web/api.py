@@ -1,0 +1,86 @@
+"""The API beside the models: what programs ask that is not a call of a model.
+
+The door has checked the key before a request comes here; it stands in `request.state.key`. Every
+refusal has OpenAI's shape.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from noria.errors import ApiError, NoriaError, NotFound, StoreUnavailable
+from noria.web.context import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["build_api"]
+
+_log = logging.getLogger(__name__)
+
+
+def build_api(context: Context) -> Starlette:
+    """The application that answers API requests which reach no model by themselves."""
+    api = Starlette(
+        routes=_routes(context),
+        exception_handlers={
+            ApiError: _refuse,
+            NoriaError: _explain,
+            HTTPException: _unknown,
+            Exception: _fail,
+        },
+    )
+    api.state.context = context
+    return api
+
+
+def _routes(context: Context) -> Sequence[BaseRoute]:
+    """What there is, package by package."""
+    return ()
+
+
+async def _refuse(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, ApiError)
+    headers = {}
+    if failure.retry_after is not None:
+        headers["retry-after"] = str(failure.retry_after)
+    return Response(
+        orjson.dumps(failure.body()), failure.status, headers, media_type="application/json"
+    )
+
+
+async def _explain(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, NoriaError)
+    if isinstance(failure, NotFound):
+        return await _refuse(request, ApiError(404, "not_found", str(failure)))
+    if isinstance(failure, StoreUnavailable):
+        return await _refuse(
+            request, ApiError(503, "store_unavailable", failure.message, retry_after=2)
+        )
+    return await _refuse(request, ApiError(400, "invalid_value", str(failure)))
+
+
+async def _unknown(request: Request, failure: Exception) -> Response:
+    assert isinstance(failure, HTTPException)
+    if failure.status_code == 405:
+        error = ApiError(
+            405, "method_not_allowed", f"{request.method} does not go with this address."
+        )
+    else:
+        error = ApiError(404, "unknown_url", f"There is no {request.url.path} here.")
+    return await _refuse(request, error)
+
+
+async def _fail(request: Request, failure: Exception) -> Response:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=failure)
+    return await _refuse(
+        request, ApiError(500, "internal_error", "noria failed to answer; its log says why.")
+    )
