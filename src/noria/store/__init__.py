@@ -44,8 +44,16 @@ if TYPE_CHECKING:
     from noria.store.owner import owner_key, write_secret
     from noria.store.reports import Bucket, Counter, Group, Overview, counters, overview
     from noria.store.sessions import end_session, find_session, new_link, redeem_link, sign_in
-    from noria.store.spans import Page, Recorded, find_spans, find_trace
+    from noria.store.spans import Page, find_spans
     from noria.store.spending import SpendRow, spend
+    from noria.store.traces import (
+        Evidence,
+        Recorded,
+        content_of,
+        evidence_of,
+        find_trace,
+        find_tree,
+    )
 
 _NAMES_OF = {
     "budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
@@ -60,7 +68,8 @@ _NAMES_OF = {
     "reports": "Bucket Counter Group Overview counters overview",
     "sessions": "end_session find_session new_link redeem_link sign_in",
     "spending": "SpendRow spend",
-    "spans": "Page Recorded find_spans find_trace",
+    "spans": "Page find_spans",
+    "traces": "Evidence Recorded content_of evidence_of find_trace find_tree",
 }
 
 __all__ = [
@@ -69,6 +78,7 @@ __all__ = [
     "BudgetStatus",
     "Counter",
     "Database",
+    "Evidence",
     "Generation",
     "Grant",
     "Group",
@@ -82,15 +92,18 @@ __all__ = [
     "Shortage",
     "SpendRow",
     "budget_status",
+    "content_of",
     "counters",
     "create_key",
     "digest",
     "end_session",
+    "evidence_of",
     "find_key",
     "find_key_by_id",
     "find_session",
     "find_spans",
     "find_trace",
+    "find_tree",
     "grant",
     "grant_all",
     "heartbeat",

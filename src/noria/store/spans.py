@@ -1,5 +1,4 @@
-"""Looking at what was recorded: the newest spans that meet a filter, and one trace with its
-messages."""
+"""Looking at what was recorded: the newest spans that meet a filter."""
 
 from __future__ import annotations
 
@@ -21,13 +20,13 @@ from sqlalchemy import (
 from sqlalchemy import text as sql
 from sqlalchemy.sql.expression import ColumnClause, Select
 
-from noria.errors import NoriaError, NotFound
+from noria.errors import NoriaError
 from noria.store.database import Database
-from noria.store.schema import holds, payloads, spans
-from noria.store.text import inflated, matching
+from noria.store.schema import holds, spans
+from noria.store.text import matching
 from noria.types import Span, SpanKind, Status
 
-__all__ = ["Page", "Recorded", "find_spans", "find_trace"]
+__all__ = ["Page", "as_spans", "find_spans"]
 
 
 Where = list[ColumnElement[bool] | TextClause]
@@ -40,17 +39,6 @@ class Page:
     rows: list[Span]
     next: str | None
     """The cursor for the spans after these; None at the end."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """A span with what went in and out, as bytes of JSON; None where content was not recorded."""
-
-    span: Span
-    request: bytes | None
-    response: bytes | None
-    response_media: str | None
-    """`text/event-stream` where a stream could not be put together; None for JSON."""
 
 
 def find_spans(
@@ -122,37 +110,8 @@ def find_spans(
             .where(spans.c.at.in_(chosen.limit(limit + 1).scalar_subquery()))
             .order_by(spans.c.at.desc())
         ).all()
-        rows = _spans(connection, found[:limit])
+        rows = as_spans(connection, found[:limit])
     return Page(rows, str(rows[-1].started_ns) if len(found) > limit else None)
-
-
-def find_trace(db: Database, identity: str) -> list[Recorded]:
-    """All spans of a trace in the order in which they began.
-
-    Args:
-        db: the database.
-        identity: the id of the trace or of one of its spans.
-
-    Raises:
-        NotFound: there is no such span or trace.
-    """
-    with db.read() as connection:
-        trace = select(spans.c.trace_id).where(spans.c.id == identity).scalar_subquery()
-        found = connection.execute(
-            select(spans, payloads.c.request, payloads.c.response, payloads.c.response_media)
-            .outerjoin(payloads, payloads.c.at == spans.c.at)
-            .where(spans.c.trace_id == func.coalesce(trace, identity))
-            .order_by(spans.c.at)
-        ).all()
-        if not found:
-            raise NotFound(
-                f"There is no trace or span {identity}.", "`noria trace ls` lists the newest."
-            )
-        rows = _spans(connection, found)
-    return [
-        Recorded(span, inflated(row.request), inflated(row.response), row.response_media)
-        for span, row in zip(rows, found, strict=True)
-    ]
 
 
 # As many rows as are gladly looked at one by one; where a range of durations holds more, the newest
@@ -227,7 +186,8 @@ def _before(until_ns: int | None, cursor: str | None) -> int | None:
     return int(cursor) if until_ns is None else min(until_ns, int(cursor))
 
 
-def _spans(connection: Connection, rows: Iterable[Row[Any]]) -> list[Span]:
+def as_spans(connection: Connection, rows: Iterable[Row[Any]]) -> list[Span]:
+    """Rows of the table as spans, with what is held for those that are under way."""
     rows = list(rows)
     unfinished = [row.id for row in rows if row.status == Status.OPEN]
     held: dict[str, int] = {}

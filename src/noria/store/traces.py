@@ -1,0 +1,167 @@
+"""One trace: its spans, what went in and out of them, and what stands beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from noria.errors import NotFound
+from noria.store.database import Database
+from noria.store.governance import document_uses, feedback, marks
+from noria.store.schema import payloads, spans
+from noria.store.spans import as_spans
+from noria.store.text import inflated
+from noria.types import Label, Span
+
+__all__ = [
+    "Evidence",
+    "Recorded",
+    "Remark",
+    "Use",
+    "content_of",
+    "evidence_of",
+    "find_trace",
+    "find_tree",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A span with what went in and out, as bytes of JSON; None where content was not recorded."""
+
+    span: Span
+    request: bytes | None
+    response: bytes | None
+    response_media: str | None
+    """`text/event-stream` where a stream could not be put together; None for JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A document that a search of the trace handed out. Instants are UTC nanoseconds."""
+
+    span_id: str
+    index: str
+    document: str
+    title: str | None
+    label: Label
+    at_ns: int
+    deleted_ns: int | None
+    """When the document was deleted; None while it is there."""
+    redacted_ns: int | None
+    """When its text was taken out of the trace; None while it is in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What somebody thought of the answer."""
+
+    at_ns: int
+    key_id: str
+    user: str | None
+    score: float | None
+    comment: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What stands beside a trace's spans."""
+
+    mark: Label
+    """The highest label of what was read in it."""
+    uses: list[Use]
+    remarks: list[Remark]
+
+
+def find_trace(db: Database, identity: str) -> list[Recorded]:
+    """All spans of a trace in the order in which they began, with what went in and out.
+
+    Args:
+        db: the database.
+        identity: the id of the trace or of one of its spans.
+
+    Raises:
+        NotFound: there is no such span or trace.
+    """
+    columns = (payloads.c.request, payloads.c.response, payloads.c.response_media)
+    with db.read() as connection:
+        found = connection.execute(
+            select(spans, *columns)
+            .outerjoin(payloads, payloads.c.at == spans.c.at)
+            .where(_in_trace_of(identity))
+            .order_by(spans.c.at)
+        ).all()
+        rows = _known(connection, found, identity)
+    return [
+        Recorded(span, inflated(row.request), inflated(row.response), row.response_media)
+        for span, row in zip(rows, found, strict=True)
+    ]
+
+
+def find_tree(db: Database, identity: str) -> list[Span]:
+    """The spans alone, for a trace of hundreds of them whose contents are looked at one by one.
+
+    Args:
+        db: the database.
+        identity: the id of the trace or of one of its spans.
+
+    Raises:
+        NotFound: there is no such span or trace.
+    """
+    with db.read() as connection:
+        found = connection.execute(
+            select(spans).where(_in_trace_of(identity)).order_by(spans.c.at)
+        ).all()
+        return _known(connection, found, identity)
+
+
+def content_of(db: Database, span: Span) -> Recorded:
+    """A span with what went in and out of it."""
+    with db.read() as connection:
+        row = connection.execute(
+            select(payloads).where(payloads.c.at == span.started_ns)
+        ).one_or_none()
+    if row is None:
+        return Recorded(span, None, None, None)
+    return Recorded(span, inflated(row.request), inflated(row.response), row.response_media)
+
+
+def evidence_of(db: Database, trace_id: str) -> Evidence:
+    """The mark of a trace, the documents that were used in it, and what people said of it."""
+    with db.read() as connection:
+        label = connection.execute(
+            select(marks.c.label).where(marks.c.trace_id == trace_id)
+        ).scalar()
+        uses = connection.execute(
+            select(document_uses)
+            .where(document_uses.c.trace_id == trace_id)
+            .order_by(document_uses.c.at, document_uses.c.index, document_uses.c.document)
+        ).all()
+        remarks = connection.execute(
+            select(feedback).where(feedback.c.trace_id == trace_id).order_by(feedback.c.at)
+        ).all()
+    return Evidence(
+        Label(label or 0),
+        [
+            Use(row.span_id, row._mapping["index"], row.document, row.title, Label(row.label), row.at,
+                row.deleted_ns, row.redacted_ns)
+            for row in uses
+        ],
+        [Remark(row.at, row.key_id, row.user, row.score, row.comment) for row in remarks],
+    )  # fmt: skip
+
+
+def _in_trace_of(identity: str) -> Any:
+    trace = select(spans.c.trace_id).where(spans.c.id == identity).scalar_subquery()
+    return spans.c.trace_id == func.coalesce(trace, identity)
+
+
+def _known(connection: Connection, rows: Sequence[Row[Any]], identity: str) -> list[Span]:
+    if not rows:
+        raise NotFound(
+            f"There is no trace or span {identity}.", "`noria trace ls` lists the newest."
+        )
+    return as_spans(connection, rows)
