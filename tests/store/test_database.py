@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 import noria.store.contests
+import noria.store.documents
 import noria.store.governance  # noqa: F401 - its tables are part of the schema
 from noria.config import Config, Store
 from noria.errors import ConfigError, NoriaError, StoreUnavailable
@@ -18,7 +19,6 @@ from noria.store import Database, Generation, create_key, open_database, poll_ge
 from noria.store import __all__ as public_names
 from noria.store.database import WriteLock
 from noria.store.schema import metadata
-
 
 _TEXT_SEARCH = ("message_text", "chunk_words")
 
