@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         heartbeat,
         register_holder,
     )
-    from noria.store.marks import mark_of, raise_mark, trace_owner
+    from noria.store.marks import mark_of, raise_mark, trace_owner, trace_owners
     from noria.store.owner import owner_key, write_secret
     from noria.store.reports import Bucket, Counter, Group, Overview, counters, overview
     from noria.store.sessions import end_session, find_session, new_link, redeem_link, sign_in
@@ -63,7 +63,7 @@ _NAMES_OF = {
     "journal": "Journal Record read_records",
     "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
     "leases": "Grant Shortage grant grant_all heartbeat register_holder",
-    "marks": "mark_of raise_mark trace_owner",
+    "marks": "mark_of raise_mark trace_owner trace_owners",
     "owner": "owner_key write_secret",
     "reports": "Bucket Counter Group Overview counters overview",
     "sessions": "end_session find_session new_link redeem_link sign_in",
@@ -126,6 +126,7 @@ __all__ = [
     "sync_budgets",
     "take_in",
     "trace_owner",
+    "trace_owners",
     "write_secret",
 ]
 

@@ -41,6 +41,12 @@ _LOAD = f"""
 _UPDATE = f"""
     UPDATE spans SET {", ".join(f"{column} = ?" for column in _CHANGING)}, attributes = ?
     WHERE at = ?"""  # noqa: S608
+# What a client told under an id that noria gives a span of its own gives way to that.
+_TAKE_PLACE = (
+    "(id) DO UPDATE SET "
+    + ", ".join(f'"{column}" = excluded."{column}"' for column in (*_COLUMNS, "attributes"))
+    + " WHERE spans.holder IS NULL AND excluded.holder IS NOT NULL"
+)
 _SUMS = (
     "calls", "errors", "refused", "input_tokens", "output_tokens", "cached_tokens",
     "reasoning_tokens", "cost_nano",
@@ -59,9 +65,18 @@ _ADD_CALLS = (
 _LEVEL, _WINDOW, _MEMORY = 1, 15, 6
 
 
-def load(connection: Connection, span_ids: Collection[str], lease_ids: Iterable[int]) -> Ledger:
-    """A ledger with the stored spans of these ids, their holds, and the leases concerned."""
+def load(
+    connection: Connection,
+    span_ids: Collection[str],
+    lease_ids: Iterable[int],
+    told: Collection[str] = (),
+) -> Ledger:
+    """A ledger with the stored spans of these ids, their holds, and the leases concerned; and
+    which of the spans that clients tell of are known."""
     ledger = Ledger()
+    ledger.known.update(
+        row.id for row in select_in(connection, "SELECT id FROM spans WHERE id IN ?", told)
+    )
     for row in select_in(connection, _LOAD, span_ids):
         values: dict[str, Any] = dict(zip(_COLUMNS, row[:-1], strict=True))
         draft = Draft(**values, content=bool(row[-1]), stored=True)
@@ -102,6 +117,7 @@ def _post_spans(connection: Connection, ledger: Ledger, assemble: Callable[[byte
         "spans",
         (*_COLUMNS, "attributes"),
         [(*_insert_row(draft), _attributes(draft)) for draft in new],
+        _TAKE_PLACE,
     )
     run_many(
         connection,

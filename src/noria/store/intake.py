@@ -206,6 +206,7 @@ def _apply(
 ) -> None:
     begun: set[str] = set()
     needed: set[str] = set()
+    told: set[str] = set()
     lease_ids: set[int] = set()
     for _, record in records:
         meta = record.meta
@@ -214,11 +215,13 @@ def _apply(
         kind = meta["t"]
         if kind in ("hold", "begin", "span"):
             begun.add(meta["id"])
+        elif kind == "foreign":
+            told.add(meta["id"])
         elif kind == "return":
             lease_ids.add(meta["lease"])
         elif "id" in meta and meta["id"] not in begun:
             needed.add(meta["id"])
-    ledger = load(connection, needed, lease_ids)
+    ledger = load(connection, needed, lease_ids, told)
     for holder, record in records:
         ledger.add(holder, record)
     post(connection, ledger, assemble)

@@ -117,6 +117,8 @@ class Ledger:
     closed: list[tuple[str, int]] = field(default_factory=list)
     """Holds with a row, which goes."""
     leases: dict[int, Lease] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+    """Those spans that a client tells of which have a row already."""
     settled: defaultdict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     freed: defaultdict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     """By how much less each window has out on lease."""
@@ -138,6 +140,8 @@ class Ledger:
         elif kind == "span":
             self._begin(holder, meta, blobs[:1])
             self._end(meta, blobs[1:])
+        elif kind == "foreign":
+            self._hear(meta, blobs)
         elif kind == "return":
             self._give_back(holder, meta["lease"], meta["amount"])
         elif kind == "close":
@@ -172,10 +176,23 @@ class Ledger:
                 setattr(draft, name, None)
             self._count(draft)
 
-    def _begin(self, holder: str, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
+    def _hear(self, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
+        """Add a span that a client tells of: no money moves, no sum grows, and what is there
+        already stays as it is, so that one that is told twice is kept once. It has no holder,
+        and gives way where noria makes a span with the same id."""
+        if meta["id"] in self.drafts or meta["id"] in self.known:
+            return
+        draft = self._begin(None, meta, blobs[:1])
+        self._close(draft, meta, blobs[1:])
+        draft.cost_nano = min(meta.get("cost") or 0, _MOST_NANO)
+        for short, name in TOKENS:
+            if (tokens := meta.get(short)) is not None:
+                setattr(draft, name, min(tokens, _MOST_TOKENS))
+
+    def _begin(self, holder: str | None, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> Draft:
         get = meta.get
         content = get("content", True)
-        self.drafts[meta["id"]] = Draft(
+        draft = self.drafts[meta["id"]] = Draft(
             id=meta["id"],
             at=meta["at"],
             trace_id=meta["trace"],
@@ -194,6 +211,7 @@ class Ledger:
             content=content,
             request=blobs[0] if content and blobs and blobs[0] else None,
         )
+        return draft
 
     def _hold(self, holder: str, meta: dict[str, Any]) -> None:
         draft = self.drafts[meta["id"]]
@@ -216,7 +234,14 @@ class Ledger:
 
     def _end(self, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         draft = self.drafts[meta["id"]]
+        self._close(draft, meta, blobs)
+        self._settle(draft, meta)
+        self._count(draft)
+
+    @staticmethod
+    def _close(draft: Draft, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         get = meta.get
+        draft.ended = True
         draft.status = meta["status"]
         draft.target = get("target", draft.target)
         draft.duration_ms = get("ms")
@@ -228,8 +253,6 @@ class Ledger:
         if draft.content and blobs and blobs[0]:
             draft.response = blobs[0]
             draft.sse = get("sse", False)
-        self._settle(draft, meta)
-        self._count(draft)
 
     def _count(self, draft: Draft) -> None:
         draft.ended = True

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from sqlalchemy import text
 
+from noria.store.bulk import select_in
 from noria.store.database import Database
 from noria.types import Label
 
-__all__ = ["mark_of", "raise_mark", "trace_owner"]
+__all__ = ["mark_of", "raise_mark", "trace_owner", "trace_owners"]
 
 
 def raise_mark(db: Database, trace_id: str, label: Label) -> None:
@@ -52,3 +55,21 @@ def trace_owner(db: Database, trace_id: str) -> str | None:
             {"trace_id": trace_id},
         ).scalar()
     return None if owner is None else str(owner)
+
+
+def trace_owners(db: Database, trace_ids: Collection[str]) -> dict[str, str]:
+    """The id of the key that each of these traces belongs to; unknown traces are left out.
+
+    A trace that began without a key has "", which is nobody's.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+    """
+    with db.read() as connection:
+        rows = select_in(
+            connection,
+            "SELECT trace_id, key_id FROM spans WHERE at IN"
+            " (SELECT min(at) FROM spans WHERE trace_id IN ? GROUP BY trace_id)",
+            trace_ids,
+        )
+    return {row.trace_id: row.key_id or "" for row in rows}

@@ -44,7 +44,16 @@ def build_api(context: Context) -> Starlette:
 
 def _routes(context: Context) -> Sequence[BaseRoute]:
     """What there is, package by package."""
-    return ()
+    return [*_telemetry(context)]
+
+
+def _telemetry(context: Context) -> Sequence[BaseRoute]:
+    from noria.telemetry import Receiver, receiving_routes
+
+    if context.gateway is None:
+        return []
+    journal = context.gateway.journal
+    return receiving_routes(Receiver(context.config, context.db, journal, context.take_in))
 
 
 async def _refuse(request: Request, failure: Exception) -> Response:

@@ -1,0 +1,22 @@
+"""Telemetry both ways: spans of other tools are taken in, noria's own are sent out.
+
+`names` owns the vocabularies, `Receiver` answers `POST /v1/traces`, `Exporter` sends finished spans
+to an OTLP collector.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from noria.lazy import load_on_use
+
+if TYPE_CHECKING:
+    from noria.telemetry.receive import Receiver, receiving_routes
+
+_NAMES_OF = {
+    "receive": "Receiver receiving_routes",
+}
+
+__all__ = ["Receiver", "receiving_routes"]
+
+__getattr__ = load_on_use(__name__, _NAMES_OF)
