@@ -86,7 +86,7 @@ def _worker(config: Config, listener: socket.socket, engines: EngineHost, number
     from noria.gateway import run_worker
 
     engines.leave()
-    run_worker(config, listener, engines, _pages(config), number)
+    run_worker(config, listener, engines, _pages(config), number, config.server.workers)
 
 
 def _engines(engines: EngineHost, listener: socket.socket) -> None:

@@ -9,7 +9,8 @@ path goes round the rules.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -31,7 +32,7 @@ from noria.models import Catalogue, Route, Target
 from noria.store import Journal, Key
 from noria.types import Label, Status
 
-__all__ = ["Application", "Applications", "Gateway", "may_use"]
+__all__ = ["Application", "Applications", "Gateway", "authorise", "may_use"]
 
 
 class Application(Protocol):
@@ -124,7 +125,8 @@ class Gateway:
                 route = self.catalogue.resolve(request.model)
                 if route.record_content is False:
                     record.content = False
-            authorise(key, request.model)
+            if place is None or place.app is None:  # else the key was let into the application
+                authorise(key, request.model)
             quota = Quota.of_key(key)
             estimate = len(raw) // 4
             counted = place is not None and place.counted
@@ -149,6 +151,24 @@ class Gateway:
                 self._limits.add_tokens(quota, used)
             else:
                 self._limits.leave(quota, max(used - estimate, -estimate))
+
+    @contextmanager
+    def counting(self, key: Key, tokens: int) -> Iterator[None]:
+        """Count something that is no call of a model in its key's limits, while it lasts.
+
+        Args:
+            key: who asks.
+            tokens: an estimate of what is sent; models that are called meanwhile count their own.
+
+        Raises:
+            ApiError: 429 with `Retry-After`.
+        """
+        quota = Quota.of_key(key)
+        self._limits.enter(quota, tokens)
+        try:
+            yield
+        finally:
+            self._limits.leave(quota, -tokens)
 
     async def _answer(self, call: _Call) -> None:
         """Try targets until one answers, then make sure that the call has an end."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
@@ -22,9 +21,10 @@ from noria.config import Config
 from noria.errors import ApiError
 from noria.gateway.asgi import ASGIApp, run_asgi
 from noria.gateway.core import Gateway, may_use
-from noria.gateway.lane import Incoming, Lane, date_line
+from noria.gateway.lane import Incoming, Lane
+from noria.gateway.reception import Reception
 from noria.gateway.request import Endpoint
-from noria.gateway.tracing import Place
+from noria.gateway.tracing import named_place
 from noria.store import Key
 
 __all__ = ["Door"]
@@ -33,11 +33,10 @@ log = logging.getLogger("noria.door")
 
 SESSION_COOKIE = "noria_session"
 _CALLS = {b"/v1" + endpoint.path: endpoint for endpoint in Endpoint}
-_TICK_SECONDS = 0.5
 
 
-class Door:
-    """Accepts connections and answers requests.
+class Door(Reception):
+    """Answers the requests of a worker.
 
     Args:
         config: the configuration.
@@ -56,70 +55,13 @@ class Door:
         metrics: Callable[[], bytes],
         engines: Callable[[], dict[str, Any]],
     ) -> None:
-        self.config = config
+        super().__init__(config)
         self.gateway = gateway
-        self.loop = asyncio.get_running_loop()
-        self.now = self.loop.time
-        self.date_line = date_line()
-        self.closing = False
         self._make_pages = pages
         self._pages: ASGIApp | None = None
         self._metrics = metrics
         self._engines = engines
-        self._lanes: set[Lane] = set()
-        self._emptied = asyncio.Event()
-        self._server: asyncio.Server | None = None
         self._started = time.monotonic()
-        self._address = (config.server.host, config.server.port)
-
-    async def open(self, listener: socket.socket) -> None:
-        """Begin to accept connections."""
-        self._address = listener.getsockname()[:2]
-        self._server = await self.loop.create_server(lambda: Lane(self), sock=listener)
-        self._ticking = self.loop.create_task(self._tick())
-
-    async def close(self, patience: float) -> None:
-        """Accept no more, let running calls end for `patience` seconds, then cut them."""
-        self.closing = True
-        if self._server is not None:
-            self._server.close()
-        for lane in tuple(self._lanes):
-            if lane.idle:
-                lane.close()
-        try:
-            async with asyncio.timeout(patience):
-                await self._until_empty()
-        except TimeoutError:
-            for lane in tuple(self._lanes):
-                lane.abort()
-            await self._until_empty()
-        self._ticking.cancel()
-
-    async def _until_empty(self) -> None:
-        self._emptied.clear()
-        if self._lanes:
-            await self._emptied.wait()
-
-    def enter(self, lane: Lane) -> bool:
-        """Count a connection in; False when there are too many."""
-        self._lanes.add(lane)
-        return len(self._lanes) <= self.config.limits.connections
-
-    def leave(self, lane: Lane) -> None:
-        """Count a connection out."""
-        self._lanes.discard(lane)
-        if not self._lanes:
-            self._emptied.set()
-
-    async def _tick(self) -> None:
-        """One timer for all connections: deadlines, and the Date header of this second."""
-        while True:
-            await asyncio.sleep(_TICK_SECONDS)
-            self.date_line = date_line()
-            now = self.now()
-            for lane in tuple(self._lanes):
-                if now > lane.deadline:
-                    lane.expire()
 
     async def respond(self, incoming: Incoming, lane: Lane) -> None:
         """Answer one request."""
@@ -133,8 +75,7 @@ class Door:
                 key = self.gateway.keys.recall(credential) if credential else None
                 if key is None:
                     key = await self._authenticate(incoming, credential)
-                joining = incoming.header(b"x-noria-trace")
-                place = await self._join(key, joining, incoming) if joining else None
+                place = await named_place(self.gateway, key, incoming.header)
                 await self.gateway.call(endpoint, key, incoming.content(), lane, place)
             elif path == b"/health":
                 lane.answer([(b"cache-control", b"no-store")], orjson.dumps(self._health()))
@@ -151,7 +92,7 @@ class Door:
                     state["key"] = await self._authenticate(incoming, credential)
                 if self._pages is None:
                     self._pages = await asyncio.to_thread(self._make_pages)
-                await run_asgi(self._pages, incoming, lane, lane.client, self._address, state)
+                await run_asgi(self._pages, incoming, lane, lane.client, self.address, state)
         except ApiError as refusal:
             lane.fail([], refusal)
         except asyncio.CancelledError:
@@ -161,14 +102,6 @@ class Door:
             lane.give_up(
                 ApiError(500, "internal_error", "noria failed to answer; its log says why.")
             )
-
-    async def _join(self, key: Key, trace: bytes, incoming: Incoming) -> Place | None:
-        """The place in a trace of the same key that a request goes on with; None for a new one."""
-        found = await self.gateway.marks.join(key, trace.decode("latin-1"))
-        if found is None:
-            return None
-        parent = incoming.header(b"x-noria-parent")
-        return Place(self.gateway, found, parent.decode("latin-1") if parent else None)
 
     async def _list_models(self, path: bytes, incoming: Incoming, lane: Lane) -> None:
         """Which models there are, applications among them."""

@@ -21,7 +21,7 @@ from noria.errors import ApiError
 from noria.gateway.sink import Flow, Headers, Sink
 
 if TYPE_CHECKING:
-    from noria.gateway.door import Door
+    from noria.gateway.reception import Reception
 
 __all__ = ["Incoming", "Lane", "date_line"]
 
@@ -68,7 +68,7 @@ class Incoming:
 class Lane(asyncio.Protocol, Sink):
     """One connection. It is the sink of the call that it is answering."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Reception) -> None:
         self._door = door
         self._most_header_bytes = door.config.limits.header_bytes
         self._parser = httptools.HttpRequestParser(self)

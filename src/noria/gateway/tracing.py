@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from noria.gateway.core import Gateway
     from noria.store import Database, Key
 
-__all__ = ["Marks", "Place", "Trace", "Work", "here", "span"]
+__all__ = ["Marks", "Place", "Trace", "Work", "here", "named_place", "span"]
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +50,8 @@ class Place:
     """Whether inputs and outputs are recorded."""
     counted: bool = False
     """The run was counted in its key's limits when it came in, so what it calls is not."""
+    conversation: str | None = None
+    """The conversation that a request from outside goes on with, by its caller's name for it."""
 
     def within(self, span_id: str) -> Place:
         """The place inside a span that began here."""
@@ -58,6 +60,35 @@ class Place:
 
 here: ContextVar[Place | None] = ContextVar("noria_place", default=None)
 """Where the running code is; None outside of any run."""
+
+
+async def named_place(
+    gateway: Gateway, key: Key, header: Callable[[bytes], bytes | None]
+) -> Place | None:
+    """The place that a request's headers name: a trace of the same key to go on with
+    (`x-noria-trace`, `x-noria-parent`), a conversation (`x-noria-conversation`), or both.
+
+    Args:
+        gateway: the core of this process.
+        key: who asks.
+        header: gives the value of a header by its name.
+
+    Returns: None where they name nothing, or a trace that is not the key's own.
+
+    Raises:
+        ApiError: 503 when the store does not answer.
+    """
+    joining, talking = header(b"x-noria-trace"), header(b"x-noria-conversation")
+    if joining is None and talking is None:
+        return None
+    found = await gateway.marks.join(key, joining.decode("latin-1")) if joining else None
+    conversation = talking.decode("latin-1") if talking else None
+    if found is None:
+        return Place(gateway, Trace(key), conversation=conversation) if conversation else None
+    parent = header(b"x-noria-parent")
+    return Place(
+        gateway, found, parent.decode("latin-1") if parent else None, conversation=conversation
+    )
 
 
 class Marks:

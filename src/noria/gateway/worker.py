@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from noria.config import Config
 from noria.errors import StoreUnavailable
 from noria.gateway.asgi import ASGIApp
-from noria.gateway.core import Gateway
+from noria.gateway.core import Applications, Gateway
 from noria.gateway.door import Door
 from noria.gateway.keyring import KeyRing
 from noria.gateway.limits import Limits
@@ -41,8 +41,8 @@ async def open_gateway(
     db: Database,
     engines: EngineDirectory | None = None,
     *,
-    worker: int = 0,
-    workers: int = 1,
+    row: int = 0,
+    rows: int = 1,
 ) -> AsyncIterator[Gateway]:
     """The core, ready to answer calls in this process and this event loop.
 
@@ -50,8 +50,8 @@ async def open_gateway(
         config: the configuration.
         db: the store of the home; must not be shared with a parent process.
         engines: where the embedded engines listen.
-        worker: this process's number among those that serve the home, from 0.
-        workers: how many there are.
+        row: this process's number among those that count calls on this home, from 0.
+        rows: how many there can be.
 
     Raises:
         StoreUnavailable: the database does not answer or the journal cannot be made.
@@ -63,7 +63,7 @@ async def open_gateway(
         home, holder, sync=config.journal.sync, segment_bytes=config.journal.segment_bytes
     )
     intake = Intake(db, assemble=assemble)
-    limits = Limits(home, worker, workers)
+    limits = Limits(home, row, rows)
     limits.clear()
     upstreams = Upstreams(config.routing)
     purse = Purse(db, journal, generation, holder, intake.take_in)
@@ -113,15 +113,27 @@ def run_worker(
     listener: socket.socket,
     engines: EngineDirectory,
     pages: Callable[[Database, Gateway], ASGIApp],
-    number: int,
+    row: int,
+    rows: int,
+    applications: Callable[[Gateway], Applications] | None = None,
 ) -> None:
-    """Serve until SIGTERM. To be called in a process of its own."""
+    """Serve until SIGTERM. To be called in a process of its own.
+
+    Args:
+        config: the configuration.
+        listener: the socket that all workers share.
+        engines: where the embedded engines listen.
+        pages: makes the ASGI application of the pages.
+        row: as for `open_gateway`.
+        rows: as for `open_gateway`.
+        applications: makes what knows the applications; None where none are served.
+    """
     import uvloop
 
     # A call makes a few hundred objects and hardly any cycle: looking for cycles after every 700
     # objects is a tenth of a call's time.
     gc.set_threshold(20_000, 20, 50)
-    uvloop.run(_serve(config, listener, engines, pages, number))
+    uvloop.run(_serve(config, listener, engines, pages, row, rows, applications))
 
 
 async def _serve(
@@ -129,15 +141,17 @@ async def _serve(
     listener: socket.socket,
     engines: EngineDirectory,
     pages: Callable[[Database, Gateway], ASGIApp],
-    number: int,
+    row: int,
+    rows: int,
+    applications: Callable[[Gateway], Applications] | None,
 ) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, lambda: None)  # The supervisor passes it on.
     db = Database(config.store_url, config.home, sync=config.journal.sync)
-    opened = open_gateway(config, db, engines, worker=number, workers=config.server.workers)
-    async with opened as gateway:
+    async with open_gateway(config, db, engines, row=row, rows=rows) as gateway:
+        gateway.applications = applications(gateway) if applications else None
         door = Door(
             config,
             gateway,
