@@ -26,7 +26,7 @@ from noria.store import (
     take_in,
 )
 from noria.store.budgets import nanoseconds
-from noria.types import Budget, Subject, new_trace_id
+from noria.types import EVERY_GROUP, Budget, Label, Subject, new_trace_id
 
 HOUR = 3_600_000_000_000
 MODELS = {
@@ -79,10 +79,25 @@ def seed(folder: Path, calls: int = 300, *, days: float = 14, settings: str = ""
     for subject, (name, amount) in budgets.items():
         set_budget(made.db, subject, name, Budget.parse(amount))
     people: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("admin", {"admin": True, "name": "administrator"}),
+        (
+            "admin",
+            {
+                "admin": True,
+                "name": "administrator",
+                "groups": [EVERY_GROUP],
+                "clearance": Label.RESTRICTED,
+            },
+        ),
         (
             "ana",
-            {"team": "search", "user": "ana", "budget": Budget.parse("0.40 USD/day"), "rpm": 60},
+            {
+                "team": "search",
+                "user": "ana",
+                "budget": Budget.parse("0.40 USD/day"),
+                "rpm": 60,
+                "groups": ["staff"],
+                "clearance": Label.INTERNAL,
+            },
         ),
         ("ben", {"team": "support", "user": "ben", "models": ["local:smollm2"], "concurrency": 4}),
         ("batch", {"team": "research", "name": "nightly batch", "tpm": 200_000}),

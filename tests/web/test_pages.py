@@ -96,7 +96,7 @@ def test_trace_shows_tree_messages_and_copies(site: Site, admin: httpx2.Client) 
 
     trace = agent(site.seeded, time.time_ns())
     text = admin.get(f"/traces/{trace}").text
-    assert text.count('class="bar"') == 4
+    assert text.count('<svg class="bar') == 4
     spans = re.findall(r"\?span=([0-9a-f]{16})", text)
     last = admin.get(f"/traces/{trace}?span={spans[-1]}").text
     assert "launch_vms" in last

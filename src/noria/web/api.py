@@ -44,7 +44,7 @@ def build_api(context: Context) -> Starlette:
 
 def _routes(context: Context) -> Sequence[BaseRoute]:
     """What there is, package by package."""
-    return [*_telemetry(context)]
+    return [*_telemetry(context), *_arena(context)]
 
 
 def _telemetry(context: Context) -> Sequence[BaseRoute]:
@@ -54,6 +54,15 @@ def _telemetry(context: Context) -> Sequence[BaseRoute]:
         return []
     journal = context.gateway.journal
     return receiving_routes(Receiver(context.config, context.db, journal, context.take_in))
+
+
+def _arena(context: Context) -> Sequence[BaseRoute]:
+    from noria.evals.arena import Match
+    from noria.evals.arena.api import routes
+
+    if context.gateway is None:
+        return []
+    return routes(Match(context.db, context.gateway, context.config.arena))
 
 
 async def _refuse(request: Request, failure: Exception) -> Response:

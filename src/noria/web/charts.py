@@ -152,17 +152,21 @@ def spark(values: Sequence[float]) -> Markup:
     ).format(len(values) - 1, points)
 
 
-def waterfall(start_ms: float, length_ms: float, first_ms: float | None, whole_ms: float) -> Markup:
-    """A span's bar on the time axis of its trace; the wait for the first token is paler."""
+def waterfall(
+    start_ms: float, length_ms: float, first_ms: float | None, whole_ms: float, calls: bool
+) -> Markup:
+    """A span's bar on the time axis of its run: accented for a call of a model, whose wait for
+    the first token is paler."""
     whole = max(whole_ms, 0.001)
     left, width = 100 * start_ms / whole, max(0.8, 100 * length_ms / whole)
     left = min(left, 100 - width)
-    wait = width * min(1.0, first_ms / length_ms) if first_ms and length_ms else 0
-    return Markup(
-        '<svg class="bar" aria-hidden="true"><rect class="axis" width="100%" height="100%"/>'
-        '<rect class="wait" x="{0}%" width="{1}%" height="100%"/>'
-        '<rect class="work" x="{2}%" width="{3}%" height="100%"/></svg>'
-    ).format(f"{left:.2f}", f"{width:.2f}", f"{left + wait:.2f}", f"{width - wait:.2f}")
+    wait = width * min(1.0, first_ms / length_ms) if calls and first_ms and length_ms else 0
+    bar = '<rect{} x="{:.4g}%" width="{:.4g}%"/>'
+    drawn = bar.format(' class="wait"', left, wait) if wait else ""
+    drawn += bar.format("", left + wait, width - wait)
+    # There may be hundreds on a page: what can be said in the style sheet is not said here.
+    kind = "bar call" if calls else "bar"
+    return Markup(f'<svg class="{kind}" aria-hidden="true">{drawn}</svg>')  # noqa: S704 - numbers
 
 
 def _chart(

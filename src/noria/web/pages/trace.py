@@ -1,4 +1,4 @@
-"""One trace: its spans on one axis of time, and the chosen one with its exact messages."""
+"""One run: its spans on one axis of time, and the chosen one with exactly what went in and out."""
 
 from __future__ import annotations
 
@@ -11,131 +11,171 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from noria.errors import NotFound
-from noria.types import Money, utc_now
-from noria.web import format, transcript
+from noria.types import Money, SpanKind
+from noria.web import calls, exhibits, format, transcript, tree
 from noria.web.render import context_of, in_thread, key_of, page
 
 if TYPE_CHECKING:
-    from noria.store import Recorded
+    from noria.store import Database, Evidence, Key, Recorded
     from noria.types import Span
 
 __all__ = ["routes"]
 
-_DEEPEST = 6
-
 
 @dataclass(frozen=True, slots=True)
-class Branch:
-    """A span at its place in the tree, with its times from the trace's beginning."""
+class Run:
+    """A trace as far as the browser's key may see it."""
 
-    span: Span
-    depth: int
-    start_ms: float
-    length_ms: float
+    spans: list[Span]
+    chosen: Recorded
+    evidence: Evidence
+    searches: list[Recorded]
+    """The searches whose passages are shown: those of the run, or the chosen one."""
+    readable: bool
+    """Whether its texts may be shown: its mark is not above the clearance of who looks."""
 
 
 async def show(request: Request) -> Response:
     """The tree, and the span that the address names (else the first one)."""
-    found = await _find(request)
-    branches = _tree([one.span for one in found])
-    wanted = request.query_params.get("span")
-    chosen = next((one for one in found if one.span.id == wanted), found[0])
-    sent, received = transcript.read(chosen.request, chosen.response)
+    run = await _find(request)
+    branches = tree.grow(run.spans)
+    span = run.chosen.span
+    branch = next(one for one in branches if one.span.id == span.id)
+    room = transcript.Room()
+    passages = exhibits.passages(run.searches, run.evidence, room)
+    chats = span.kind in (SpanKind.CHAT, SpanKind.EMBEDDING)
+    body, answer = run.chosen.request, run.chosen.response
+    sent, received = transcript.read(body, answer, room) if chats else ([], [])
     values = {
-        "branches": branches,
-        "whole_ms": max(branch.start_ms + branch.length_ms for branch in branches),
-        "cost_nano": sum(branch.span.cost_nano for branch in branches),
-        "chosen": chosen,
-        "span": chosen.span,
+        "shown": tree.window(branches, span.id, request.query_params.get("from")),
+        "whole_ms": max(one.start_ms + one.length_ms for one in branches),
+        "root": branches[0].span,
+        "run": run,
+        "span": span,
+        "branch": branch,
+        "passages": passages,
+        "question": exhibits.question(body, room) if span.kind is SpanKind.SEARCH else "",
+        "rulings": exhibits.rulings(run.spans),
         "sent": sent,
         "received": received,
-        "raw_request": transcript.pretty(chosen.request),
-        "raw_response": transcript.pretty(chosen.response),
+        "inputs": [] if chats else transcript.fields(body, room),
+        "outputs": [] if chats else transcript.fields(answer, room),
+        "raw_request": transcript.pretty(body, room),
+        "raw_response": transcript.pretty(answer, room),
+        "attributes": calls.attributes(span, room),
+        "copyable": calls.can_repeat(span) and body is not None,
     }
     return page(request, "trace.html", values)
 
 
 async def figures(request: Request) -> Response:
     """What the chat shows under an answer, in the words of the pages."""
-    spans = [one.span for one in await _find(request)]
-    span = spans[-1]
-    cost = sum(one.cost_nano for one in spans)
+    run = await _find(request)
+    branches = tree.grow(run.spans)
+    root = branches[0]
+    answering = [one for one in run.spans if one.kind is SpanKind.CHAT]
+    first = root.span.ttft_ms
+    if first is None and answering:
+        first = answering[-1].ttft_ms
     return JSONResponse(
         {
-            "model": span.target or span.model,
-            "status": span.status,
-            "tokens": [format.count(span.input_tokens), format.count(span.output_tokens)],
-            "ttft": format.duration(span.ttft_ms),
-            "duration": format.duration(span.duration_ms),
-            "rate": format.rate(span.output_tokens, span.duration_ms, span.ttft_ms),
-            "cost": str(Money(cost)),
-            "cost_exact": format.exact_money(cost),
+            "model": root.span.target or root.span.model or root.span.name,
+            "status": root.span.status,
+            "tokens": [format.count(root.input_tokens), format.count(root.output_tokens)],
+            "ttft": format.duration(first),
+            "duration": format.duration(root.span.duration_ms),
+            "rate": format.rate(root.output_tokens, root.span.duration_ms, first),
+            "cost": str(Money(root.cost_nano)),
+            "cost_exact": format.exact_money(root.cost_nano),
+            "passages": sum(len(_given(one)) for one in run.spans),
+            "checks": [
+                {"check": one.check, "outcome": one.outcome, "severity": one.severity}
+                for one in exhibits.rulings(run.spans)
+            ],
         }
     )
 
 
+async def cited(request: Request) -> Response:
+    """The passages that an answer's `[n]` may cite."""
+    run = await _find(request)
+    found = exhibits.passages(run.searches, run.evidence, transcript.Room(400_000))
+    return JSONResponse(
+        [
+            {
+                "number": one.number, "title": one.title, "document": one.document,
+                "index": one.index, "label": one.label, "text": one.text, "why": one.why,
+                "deleted": one.deleted_ns is not None,
+            }
+            for one in found
+        ]
+    )  # fmt: skip
+
+
 async def raw(request: Request) -> Response:
     """The exact bytes of a request or a reply, or a program that makes the same call."""
-    found = await _find(request)
-    recorded = next((one for one in found if one.span.id == request.path_params["span"]), None)
+    run = await _find(request, request.path_params["span"])
     what = request.path_params["what"]
-    body = None
-    if recorded is not None:
-        body = recorded.response if what == "response" else recorded.request
-    if recorded is None or body is None:
+    recorded = run.chosen
+    body = recorded.response if what == "response" else recorded.request
+    if body is None:
         raise HTTPException(404, "Nothing of this kind was recorded.")
-    base, kind = str(request.base_url), recorded.span.kind
     match what:
-        case "curl":
-            return PlainTextResponse(transcript.as_curl(base, kind, body))
-        case "python":
-            return PlainTextResponse(transcript.as_python(base, kind, body))
+        case "curl" | "python" if calls.can_repeat(recorded.span):
+            write = calls.as_curl if what == "curl" else calls.as_python
+            return PlainTextResponse(write(str(request.base_url), recorded.span, body))
         case "request" | "response":
             return PlainTextResponse(body)
     raise HTTPException(404)
 
 
-async def _find(request: Request) -> list[Recorded]:
+async def _find(request: Request, span_id: str | None = None) -> Run:
     """The trace, as far as the browser's key may see it.
 
     Raises:
         NotFound: there is none, or it is another key's.
+        HTTPException: 404, if it has no such span.
     """
-    from noria.store import find_trace
-
     context, key, identity = context_of(request), key_of(request), request.path_params["id"]
     await in_thread(context.take_in)
-    found = await in_thread(find_trace, context.db, identity)
-    found = [one for one in found if key.admin or one.span.key_id == key.id]
-    if not found:
+    wanted = span_id or request.query_params.get("span")
+    run = await in_thread(_read, context.db, key, identity, wanted)
+    if run is None:
         # In the words for one that does not exist: even that would be known from another answer.
         raise NotFound(f"There is no trace {identity}.", "The list of traces has them all.")
-    return found
+    if span_id is not None and run.chosen.span.id != span_id:
+        raise HTTPException(404, "The trace has no such span.")
+    return run
 
 
-def _tree(spans: list[Span]) -> list[Branch]:
-    """The spans in the order of a tree, children below their parent."""
-    begin, now = min(span.started_ns for span in spans), utc_now().timestamp() * 1000
-    known = {span.id for span in spans}
-    children: dict[str | None, list[Span]] = {}
-    for span in spans:
-        parent = span.parent_id if span.parent_id in known else None
-        children.setdefault(parent, []).append(span)
-    branches = []
-    stack = [(span, 0) for span in reversed(children.get(None, []))]
-    while stack:
-        span, depth = stack.pop()
-        start = (span.started_ns - begin) / 1e6
-        length = span.duration_ms
-        if length is None:
-            length = max(0.0, now - span.started_ns / 1e6)
-        branches.append(Branch(span, min(depth, _DEEPEST), start, length))
-        stack += [(child, depth + 1) for child in reversed(children.get(span.id, []))]
-    return branches
+def _read(db: Database, key: Key, identity: str, wanted: str | None) -> Run | None:
+    from noria.store import Recorded, content_of, evidence_of, find_tree
+
+    spans = [one for one in find_tree(db, identity) if key.admin or one.key_id == key.id]
+    if not spans:
+        return None
+    chosen = next((one for one in spans if one.id == wanted), spans[0])
+    evidence = evidence_of(db, chosen.trace_id)
+    readable = evidence.mark <= key.clearance
+    if not readable:
+        return Run(spans, Recorded(chosen, None, None, None), evidence, [], readable)
+    recorded = content_of(db, chosen)
+    if chosen is spans[0]:
+        searches = [content_of(db, one) for one in spans if _given(one)]
+    else:
+        searches = [recorded] if _given(chosen) else []
+    return Run(spans, recorded, evidence, searches, readable)
+
+
+def _given(span: Span) -> list[object]:
+    """The documents that a span handed out."""
+    found = span.attributes.get("documents")
+    return found if isinstance(found, list) else []
 
 
 routes = [
     Route("/traces/{id}", show),
     Route("/traces/{id}/figures", figures),
+    Route("/traces/{id}/documents", cited),
     Route("/traces/{id}/spans/{span}/{what}", raw),
 ]

@@ -1,0 +1,110 @@
+"""Runs of an application as its process records them, for the pages."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import orjson
+from sqlalchemy import insert
+
+from noria.store import raise_mark
+from noria.store.governance import feedback
+from noria.types import Label, new_span_id, new_trace_id
+from tests.support.seed import HOUR, Seeded
+
+__all__ = ["NOTES", "give", "run", "runs"]
+
+NOTES: tuple[dict[str, Any], ...] = (
+    {"id": "refunds.md", "index": "support/handbook", "chunk": 2, "label": "internal",
+     "score": 0.0325, "title": "Refunds", "keyword_rank": 1, "vector_rank": 2,
+     "text": "A plan can be refunded within 30 days of the payment.\nHardware: 60 days."},
+    {"id": "terms.html", "index": "support/handbook", "chunk": 0, "label": "public",
+     "score": 0.0161, "title": "Terms of service", "keyword_rank": None, "vector_rank": 1,
+     "text": "These terms hold for everybody who buys from us."},
+)  # fmt: skip
+PROMPT = "Answer only from the notes; cite [n]."
+
+
+def run(
+    made: Seeded,
+    at: int,
+    *,
+    owner: str = "ana",
+    question: str = "Is the refund policy 30 or 60 days?",
+    answer: str = "It is 30 days for plans and 60 for hardware [1]; the terms hold for all [2].",
+    notes: tuple[dict[str, Any], ...] = NOTES,
+    outcome: str = "pass",
+    app: str = "support",
+    steps: int = 1,
+) -> str:
+    """One run of `answer`: a step, a search, a call of a model, two checks. Gives its trace."""
+    trace, key, chance = new_trace_id(), made.keys[owner], random.Random(at)
+    common = {"trace": trace, "key": key.id, "team": key.team, "user": key.user, "app": app}
+    root, base = new_span_id(), 300 * chance.lognormvariate(0, 0.3)
+    texts = [{"id": note["id"], "text": note.get("text", "")} for note in notes]
+    documents = [{k: v for k, v in note.items() if k != "text"} for note in notes]
+    chat = {"model": "local:smollm2", "stream": True, "messages": [
+        {"role": "system", "content": PROMPT},
+        {"role": "user", "content": f"{texts}\n\n{question}"},
+    ]}  # fmt: skip
+    reply = {"choices": [{"index": 0, "finish_reason": "stop",
+                          "message": {"role": "assistant", "content": answer}}]}  # fmt: skip
+
+    def put(identity: str, parent: str | None, begun: float, ms: float, kind: str, name: str | None,
+            request: Any, response: Any, **more: Any) -> None:  # fmt: skip
+        meta = common | {"t": "span", "id": identity, "parent": parent, "kind": kind, "name": name,
+                         "at": at + int(begun * 1e6), "ms": ms, "status": "ok", "cost": 0,
+                         "content": True} | more  # fmt: skip
+        assert made.journal is not None
+        kept = {field: value for field, value in meta.items() if value is not None}
+        made.journal.append(kept, orjson.dumps(request), orjson.dumps(response))
+
+    put(root, None, 0, base * 8 + steps, "app", f"{app}.answer", {"question": question}, answer,
+        ttft=base * 3)  # fmt: skip
+    for place in range(steps):
+        put(new_span_id(), root, 2 + place, 1.0, "step", "clean", {"question": question}, question)
+    search = new_span_id()
+    put(search, root, 2 + steps, base, "search", "handbook", {"query": question, "k": 4}, texts,
+        attrs={"documents": documents})  # fmt: skip
+    put(new_span_id(), search, 3 + steps, base / 2, "embedding", None,
+        {"model": "local:minilm", "input": [question]},
+        {"data": [{"embedding": [0.1] * 8}]}, model="local:minilm", target="local:minilm",
+        **{"in": 12})  # fmt: skip
+    put(new_span_id(), root, 4 + steps + base, base * 6, "chat", None, chat, reply,
+        model="local:smollm2", target="local:smollm2", ttft=base * 2, stream=True, cost=120_000,
+        **{"in": 412, "out": 38})  # fmt: skip
+    for name, said in (("grounded", outcome), ("short", "pass")):
+        noted = {"check": name, "outcome": said, "severity": "warn"}
+        if said == "fail":
+            noted["reason"] = "The second claim is in no note."
+        put(new_span_id(), root, 8 * base, base, "check", name, {"reply": answer}, said == "pass",
+            attrs=noted)  # fmt: skip
+    mark = max((Label.parse(note["label"]) for note in notes), default=Label.PUBLIC)
+    raise_mark(made.db, trace, mark)
+    return trace
+
+
+def give(made: Seeded, trace: str, score: float | None, comment: str | None) -> None:
+    """What somebody said of a run."""
+    with made.db.write() as connection:
+        connection.execute(insert(feedback).values(
+            id=new_span_id(), trace_id=trace, at=time.time_ns(), key_id=made.keys["ana"].id,
+            user="ana", score=score, comment=comment,
+        ))  # fmt: skip
+
+
+def runs(made: Seeded, number: int = 60, *, days: float = 10) -> list[str]:
+    """Many runs, the oldest first, the latest of which a person complained of."""
+    chance, now = random.Random(11), time.time_ns()
+    ages = sorted((chance.random() * days * 24 * HOUR for _ in range(number)), reverse=True)
+    traces = [
+        run(made, int(now - age), owner=chance.choice(["ana", "ana", "batch"]),
+            outcome=chance.choices(["pass", "fail", "skip", "error"], [17, 2, 1, 0.5])[0])
+        for age in ages
+    ]  # fmt: skip
+    traces.append(run(made, now - 60_000_000_000, outcome="fail"))
+    give(made, traces[-1], -1, "The second sentence is not in the handbook.")
+    made.take_in()
+    return traces

@@ -1,0 +1,158 @@
+"""The page of a run: its tree, what went in and out, and who may read it."""
+
+from __future__ import annotations
+
+import re
+import time
+from html import unescape
+
+import httpx2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markupsafe import escape
+
+from noria.store import find_spans
+from noria.web.transcript import Room
+from noria.web.tree import grow, window
+from tests.support.seed_apps import NOTES, give, run
+from tests.web.conftest import Site
+
+
+@pytest.fixture(scope="module")
+def trace(site: Site) -> str:
+    made = run(site.seeded, time.time_ns() - 10_000_000_000, outcome="fail")
+    give(site.seeded, made, -1, "Wrong <b>number</b>")
+    return made
+
+
+def spans(page: str) -> list[str]:
+    return re.findall(r'id="b([0-9a-f]{16})"', page)
+
+
+def of_kind(site: Site, trace: str, kind: str) -> str:
+    found = find_spans(site.seeded.db, kind=kind, limit=200).rows
+    return next(span.id for span in found if span.trace_id == trace)
+
+
+def test_a_run_tells_its_whole_story(admin: httpx2.Client, trace: str) -> None:
+    page = unescape(admin.get(f"/traces/{trace}").text)
+    assert len(spans(page)) == 7
+    assert "support.answer" in page
+    assert "Is the refund policy 30 or 60 days?" in page
+    assert "[1]" in page
+    assert "A plan can be refunded within 30 days" in page
+    assert "keyword rank 1, vector rank 2" in page
+    assert "vector rank 1" in page
+    assert re.search(r'class="tag label internal"[^>]*>internal<', page)
+    assert page.index("fail</span>") < page.index("pass</span>")
+    assert "The second claim is in no note." in page
+    assert "Wrong <b>number</b>" in page
+    assert f"noria trace replay {trace}" in page
+    assert "Copy as curl" in page
+    assert 'title="0.00012 USD"' in page  # the cost of what was done inside
+
+
+def test_each_kind_shows_what_went_in_and_out(site: Site, admin: httpx2.Client, trace: str) -> None:
+    def shown(kind: str) -> str:
+        return unescape(admin.get(f"/traces/{trace}?span={of_kind(site, trace, kind)}").text)
+
+    assert "<summary>question</summary>" in shown("step")
+    assert "Documents found" in shown("search")
+    assert "<h3>Question</h3>" in shown("search")
+    assert "1 vector of 8 dimensions" in shown("embedding")
+    assert "cite [n]" in shown("chat")
+    assert "warns" in shown("check")
+    assert "Feedback" not in shown("check")
+
+
+def test_a_run_is_copied_as_a_call_of_its_door(
+    site: Site, admin: httpx2.Client, trace: str
+) -> None:
+    root = of_kind(site, trace, "app")
+    curl = admin.get(f"/traces/{trace}/spans/{root}/curl").text
+    assert "/apps/support/answer" in curl
+    assert '{"question":"Is the refund' in curl
+    compile(admin.get(f"/traces/{trace}/spans/{root}/python").text, "copied", "exec")
+    step = of_kind(site, trace, "step")
+    assert admin.get(f"/traces/{trace}/spans/{step}/curl").status_code == 404
+
+
+def test_citations_lead_to_passages(admin: httpx2.Client, trace: str) -> None:
+    found = admin.get(f"/traces/{trace}/documents").json()
+    assert [one["number"] for one in found] == [1, 2]
+    assert found[0]["title"] == "Refunds"
+    assert found[0]["text"].startswith("A plan can be refunded")
+    figures = admin.get(f"/traces/{trace}/figures").json()
+    assert figures["passages"] == 2
+    assert {one["check"]: one["outcome"] for one in figures["checks"]} == {
+        "grounded": "fail", "short": "pass",
+    }  # fmt: skip
+    assert figures["tokens"] == ["424", "38"]
+
+
+def test_a_run_of_hundreds_of_spans_stays_light(site: Site, admin: httpx2.Client) -> None:
+    hostile = "<&>\"'" * 20_000
+    many = run(site.seeded, time.time_ns() - 20_000_000_000, steps=700, question=hostile,
+               notes=tuple({**NOTES[0], "id": f"{i}-{hostile[:300]}", "text": hostile}
+                           for i in range(80)))  # fmt: skip
+    first = admin.get(f"/traces/{many}")
+    assert len(first.content) < 100_000
+    seen = spans(first.text)
+    address: str | None = f"/traces/{many}?from=151"
+    while address:
+        page = admin.get(address)
+        assert len(page.content) < 100_000
+        seen += spans(page.text)
+        found = re.search(r'class="more" href="([^"]+)">Later', page.text)
+        address = unescape(found[1]) if found else None
+    assert len(seen) == len(set(seen)) == 706
+    last = admin.get(f"/traces/{many}?span={seen[-1]}").text
+    assert seen[-1] in spans(last)
+
+
+def test_texts_above_a_clearance_are_not_shown(site: Site, trace: str) -> None:
+    secret = "canary-of-the-board"
+    note = {**NOTES[0], "label": "confidential", "title": f"Title {secret}", "text": secret}
+    marked = run(site.seeded, time.time_ns(), question=secret, answer=secret, notes=(note,))
+    with site.sign_in("ana") as client:
+        page = client.get(f"/traces/{marked}").text
+        assert "labelled <b>confidential</b>" in page
+        assert spans(page)
+        for span in spans(page):
+            texts = [client.get(f"/traces/{marked}?span={span}").text]
+            texts += [
+                client.get(f"/traces/{marked}/spans/{span}/{what}").text
+                for what in ("request", "response", "curl", "python")
+            ]
+            assert not [text for text in texts if secret in text]
+        assert secret not in client.get(f"/traces/{marked}/documents").text
+        assert secret not in client.get(f"/traces/{marked}/figures").text
+        assert "A plan can be refunded" in client.get(f"/traces/{trace}").text
+
+
+def test_anothers_run_does_not_exist(site: Site, trace: str) -> None:
+    with site.sign_in("ben") as client:
+        for rest in ("", "/documents", "/figures", f"/spans/{of_kind(site, trace, 'app')}/request"):
+            assert client.get(f"/traces/{trace}{rest}").status_code == 404
+
+
+@given(st.text(), st.integers(0, 300))
+def test_a_room_is_never_overrun(text: str, size: int) -> None:
+    room = Room(size)
+    shown, cut = room.take(text)
+    assert len(escape(shown).encode("utf-8", "replace")) <= size
+    assert text.startswith(shown)
+    assert cut == len(text) - len(shown)
+    assert len(escape(room.take(text)[0]).encode("utf-8", "replace")) <= size
+
+
+def test_a_tree_holds_every_span_once_whatever_their_parents(site: Site) -> None:
+    rows = find_spans(site.seeded.db, limit=6).rows
+    for span, parent in zip(rows, (rows[1].id, rows[0].id, rows[2].id, "gone", None, rows[4].id),
+                            strict=True):  # fmt: skip
+        span.parent_id = parent
+    branches = grow(rows)
+    assert sorted(one.span.id for one in branches) == sorted(span.id for span in rows)
+    assert next(one for one in branches if one.span.id == rows[5].id).depth == 1
+    assert len(window(branches, "none", "99").rows) == 6
