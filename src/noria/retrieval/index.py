@@ -1,0 +1,283 @@
+"""`Index`: documents from somewhere, kept up to date, found by whoever may see them."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from noria.errors import ConfigError, NoriaError, NotFound
+from noria.gateway.tracing import here, span
+from noria.retrieval.document import Document, Original, Unreadable, read_grants, read_label
+from noria.retrieval.finding import pack
+from noria.retrieval.splitting import Chunking
+from noria.types import Label, SpanKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from noria.gateway.tracing import Place
+    from noria.retrieval.building import Progress, Report
+    from noria.retrieval.finding import Found
+    from noria.retrieval.library import Library
+
+__all__ = ["Index"]
+
+Source = str | Path | Callable[[], Any] | Sequence[str | Path]
+"""A glob, a list of globs and addresses, or a function that yields documents."""
+LabelGiven = Label | str | Callable[[Original], Label | str | None] | None
+GrantsGiven = Iterable[str] | Callable[[Original], Iterable[str] | None] | None
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_MOST_DOCUMENTS = 1_000
+
+
+class Index:
+    """Documents that can be searched by words and by meaning, each reader seeing their own.
+
+    Args:
+        name: letters, digits, dots, dashes and underscores; unique in its home.
+        source: a glob such as `handbook/**/*.md`, an address (`https://...`), a list of these, or a
+            function without parameters that yields `Original` or mappings with its fields.
+        embed: the model that makes vectors, as `provider:model`.
+        chunk: the most tokens of a passage, or how to split in full.
+        label: the label of everything in it, or a function that gives one for a document. A
+            document can only raise it, in its front matter.
+        grants: the groups that may search it, or a function that gives those of a document. None:
+            everyone with a key. A document can only narrow it, in its front matter.
+        refresh: a cron line (`0 6 * * *`) by which its application indexes again.
+        store: the vector store; by default `pgvector` on Postgres where there is one, else `exact`.
+        app: the application it belongs to.
+        root: the folder that globs begin in; by default the working folder.
+        ambient: gives the place of a search that is made outside of any run.
+
+    Raises:
+        ConfigError: an argument cannot be used; the message names it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: Source,
+        *,
+        embed: str = "local:minilm",
+        chunk: int | Chunking = Chunking(),
+        label: LabelGiven = None,
+        grants: GrantsGiven = None,
+        refresh: str | None = None,
+        store: str | None = None,
+        app: str | None = None,
+        root: Path | None = None,
+        ambient: Callable[[], Awaitable[Place]] | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"name: {name!r} is not the name of an index; use up to 64 letters, digits, dots, "
+                "dashes and underscores."
+            )
+        if not callable(source) and (not source or not isinstance(source, (str, Path, Sequence))):
+            raise ConfigError(
+                f"source: the index {name} needs a glob, a list of globs and addresses, "
+                "or a function that yields documents."
+            )
+        self.name = name
+        self.source = source
+        self.embed = embed
+        self.chunk = Chunking(tokens=chunk) if isinstance(chunk, int) else chunk
+        try:
+            self.label = label if callable(label) else read_label(label)
+            self.grants = grants if callable(grants) else read_grants(grants)
+        except Unreadable as wrong:
+            raise ConfigError(f"index {name}: {wrong}") from None
+        self.refresh = refresh
+        self.store = store
+        self.app = app
+        self.root = (root or Path.cwd()).resolve()
+        self._ambient = ambient
+        self._library: Library | None = None
+        self._lock = threading.Lock()
+        self._passing: Future[Report] | None = None
+
+    def __repr__(self) -> str:
+        return f"Index({self.name!r})"
+
+    async def search(
+        self,
+        question: str,
+        *,
+        k: int = 5,
+        budget_tokens: int | None = None,
+        as_system: bool = False,
+    ) -> list[Document]:
+        """The passages that answer a question best, of those that the caller may see.
+
+        The first search waits until everything was indexed once. The label of what is given back
+        becomes the least that any model must be cleared for, in this run from here on.
+
+        Args:
+            question: what to look for.
+            k: the most passages.
+            budget_tokens: the most tokens of all passages together (an estimate).
+            as_system: look at everything, whoever asks. It is recorded.
+
+        Raises:
+            NoriaError: an argument cannot be used, or the documents could not be indexed.
+            ApiError: the model could not be asked, or the trace's mark not be kept.
+        """
+        found = await self.explain(question, k=k, budget_tokens=budget_tokens, as_system=as_system)
+        return [one.document for one in found]
+
+    async def explain(
+        self,
+        question: str,
+        *,
+        k: int = 5,
+        budget_tokens: int | None = None,
+        as_system: bool = False,
+    ) -> list[Found]:
+        """Search, and say of each passage how it was found. As `search` in all else."""
+        if not isinstance(question, str) or not question.strip():
+            raise NoriaError("question: must be a text that is not empty.")
+        _between("k", k, 1, _MOST_DOCUMENTS)
+        if budget_tokens is not None:
+            _between("budget_tokens", budget_tokens, 1, 10_000_000)
+        with await self._somewhere() as place:
+            library = await self.ready(place)
+            asked = {"question": question, "k": k, "budget_tokens": budget_tokens}
+            request = orjson.dumps({name: value for name, value in asked.items() if value})
+            with span(SpanKind.SEARCH, self.name, request=request) as work:
+                if as_system:
+                    work.attributes["as_system"] = True
+                found = await library.find(
+                    question, k, None if as_system else place.trace.key.principal
+                )
+                found = pack(found, k, budget_tokens)
+                await place.gateway.marks.raise_to(
+                    place.trace, max((one.label for one in found), default=Label.PUBLIC)
+                )
+                work.attributes["documents"] = [one.used() for one in found]
+                work.response = orjson.dumps([one.shown() for one in found])
+        return found
+
+    def search_sync(
+        self,
+        question: str,
+        *,
+        k: int = 5,
+        budget_tokens: int | None = None,
+        as_system: bool = False,
+    ) -> list[Document]:
+        """`search` for code that does not await, such as a step that is a plain function.
+
+        Raises:
+            NoriaError: it was called on an event loop, which it would stop.
+        """
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(
+                self.search(question, k=k, budget_tokens=budget_tokens, as_system=as_system)
+            )
+        raise NoriaError(
+            f"{self.name}.search_sync was called in an async function and would stop all others.",
+            f"Write: await {self.name}.search(...)",
+        )
+
+    async def build(
+        self, place: Place | None = None, *, progress: Progress | None = None
+    ) -> Report:
+        """Bring the index up to date with its source: one pass.
+
+        Only what has changed is read in and embedded again, what is gone is gone at once, and what
+        an interrupted pass had done is not done again. A second call while a pass is under way
+        waits for that one.
+
+        Args:
+            place: on whose account; by default the owner of the home.
+            progress: called with the stage (`read`, `embed`), how much is done, and of how much.
+
+        Raises:
+            NoriaError: the source cannot be listed, or the embedding model cannot be asked.
+        """
+        with self._lock:
+            under_way = self._passing
+            if under_way is None or under_way.done():
+                mine: Future[Report] = Future()
+                self._passing = mine
+        if under_way is not None and not under_way.done():
+            return await asyncio.shield(asyncio.wrap_future(under_way))
+        from noria.retrieval.building import run_pass
+
+        try:
+            library = await self._open(place or await self._outside())
+            report = await run_pass(self, library, place, progress)
+        except BaseException as failure:
+            mine.set_exception(failure)
+            mine.exception()  # somebody has looked at it
+            raise
+        mine.set_result(report)
+        return report
+
+    async def ready(self, place: Place | None = None) -> Library:
+        """Wait until everything was indexed once; begin to, if nobody has."""
+        library = await self._open(place or await self._outside())
+        if not await asyncio.to_thread(library.is_built):
+            await self.build()
+        return library
+
+    async def remove(self, document: str) -> None:
+        """Take a document out of every search, at once. It stays out for as long as its source
+        goes on to offer it.
+
+        Raises:
+            NotFound: there is no such document.
+        """
+        library = await self._open(await self._outside())
+        if not await asyncio.to_thread(library.remove, document):
+            raise NotFound(f"There is no document {document} in the index {self.name}.")
+
+    async def _outside(self) -> Place:
+        place = here.get()
+        if place is None and self._ambient is not None:
+            place = await self._ambient()
+        if place is None:
+            raise NoriaError(
+                f"The index {self.name} was used outside of any run, so nobody is asking.",
+                "Search from a function of an application, or with: noria index search",
+            )
+        return place
+
+    async def _somewhere(self) -> Any:
+        place = await self._outside()
+
+        @contextmanager
+        def entered() -> Iterator[Place]:
+            if here.get() is not None:
+                yield place
+                return
+            token = here.set(place)
+            try:
+                yield place
+            finally:
+                here.reset(token)
+
+        return entered()
+
+    async def _open(self, place: Place) -> Library:
+        from noria.retrieval.library import open_library
+
+        if self._library is None:
+            self._library = await asyncio.to_thread(open_library, self, place.gateway.config)
+        return self._library
+
+
+def _between(name: str, value: object, least: int, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise NoriaError(f"{name}: must be a whole number between {least:,} and {most:,}.")
