@@ -33,6 +33,7 @@ __all__ = [
     "Server",
     "Store",
     "TeamOrUser",
+    "Telemetry",
     "load",
     "variables",
 ]
@@ -225,6 +226,15 @@ class Engines(Section):
     """Stop an engine that nobody used for so long; 0 keeps it."""
 
 
+class Telemetry(Section):
+    """What is sent to an OTLP collector, when `OTEL_EXPORTER_OTLP_ENDPOINT` names one."""
+
+    content: bool = False
+    """Whether messages go along with the figures."""
+    forward: bool = False
+    """Whether spans that others sent to `/v1/traces` are sent on as well."""
+
+
 class Config(Section):
     """Everything that can be set, with defaults."""
 
@@ -245,6 +255,7 @@ class Config(Section):
     journal: Journal = Journal()
     recording: Recording = Recording()
     engines: Engines = Engines()
+    telemetry: Telemetry = Telemetry()
 
     @property
     def store_url(self) -> str:

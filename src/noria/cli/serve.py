@@ -104,9 +104,10 @@ def _engines(engines: EngineHost, listener: socket.socket) -> None:
 
 def _intake(config: Config, listener: socket.socket) -> None:
     from noria.gateway import run_intake
+    from noria.telemetry import run_export
 
     listener.close()
-    run_intake(config)
+    run_intake(config, partial(run_export, config))
 
 
 def _pages(config: Config) -> Any:
@@ -211,10 +212,12 @@ def _prepare(config: Config) -> _Access:
     from noria.store import open_database, sync_budgets
     from noria.store.owner import owner_key
     from noria.store.sessions import new_link
+    from noria.telemetry import prepare_export
 
     db = open_database(config)
     try:
         sync_budgets(db, config)
+        prepare_export(config, db)
         admin, secret = _admin_key(db)
         link = new_link(db, admin)
         return _Access(link, secret, owner_key(config.home, db))

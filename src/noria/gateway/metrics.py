@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from prometheus_client import generate_latest
 from prometheus_client.core import CollectorRegistry, CounterMetricFamily, Metric
 
-from noria.store import Database, counters
+from noria.store import Database, counters, export_counts
 
 __all__ = ["render_metrics"]
 
@@ -43,6 +43,22 @@ class _Calls:
         yield from families.values()
 
 
+class _Exports:
+    """What became of the spans that a collector was to have."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def collect(self) -> Iterator[Metric]:
+        delivered, dropped = export_counts(self._db)
+        family = CounterMetricFamily(
+            "noria_exported_spans", "Spans for a collector.", labels=["outcome"]
+        )
+        family.add_metric(["delivered"], delivered)
+        family.add_metric(["dropped"], dropped)
+        yield family
+
+
 def render_metrics(db: Database) -> bytes:
     """The metrics in Prometheus' text format.
 
@@ -51,4 +67,5 @@ def render_metrics(db: Database) -> bytes:
     """
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Calls(db))
+    registry.register(_Exports(db))
     return generate_latest(registry)

@@ -33,6 +33,7 @@ log = logging.getLogger("noria.worker")
 
 _POLL_SECONDS = 1.0
 _DRAIN_SECONDS = 10.0
+_CHORE_SECONDS = 5.0
 
 
 @asynccontextmanager
@@ -165,14 +166,26 @@ async def _serve(
     db.close()
 
 
-def run_intake(config: Config) -> None:
-    """Take journals in until SIGTERM, then once more. To be called in a process of its own."""
+def run_intake(
+    config: Config, beside: Callable[[Database, threading.Event], None] | None = None
+) -> None:
+    """Take journals in until SIGTERM, then once more. To be called in a process of its own.
+
+    Args:
+        config: the configuration.
+        beside: what else this process does in a thread, until its event is set.
+    """
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     db = Database(config.store_url, config.home, sync=config.journal.sync)
     intake = Intake(db, assemble=assemble)
+    chore = threading.Thread(target=beside, args=(db, stop), daemon=True) if beside else None
+    if chore is not None:
+        chore.start()
     intake.run(stop)
     with suppress(StoreUnavailable):
         intake.take_in()
+    if chore is not None:
+        chore.join(_CHORE_SECONDS)
     db.close()

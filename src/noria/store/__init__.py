@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from noria.store.changes import Generation, poll_generation
     from noria.store.database import Database, open_database
+    from noria.store.exports import export_counts
     from noria.store.intake import Intake, take_in
     from noria.store.journal import Journal, Record, read_records
     from noria.store.keys import (
@@ -59,6 +60,7 @@ _NAMES_OF = {
     "budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
     "changes": "Generation poll_generation",
     "database": "Database open_database",
+    "exports": "export_counts",
     "intake": "Intake take_in",
     "journal": "Journal Record read_records",
     "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
@@ -98,6 +100,7 @@ __all__ = [
     "digest",
     "end_session",
     "evidence_of",
+    "export_counts",
     "find_key",
     "find_key_by_id",
     "find_session",

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from noria.store.bulk import insert_many, run_many, select_in
 from noria.store.evidence import post_evidence
+from noria.store.exports import post_exports
 from noria.store.ledger import Draft, Hold, Lease, Ledger
 from noria.store.rollups import grains
 
@@ -146,6 +147,7 @@ def _post_spans(connection: Connection, ledger: Ledger, assemble: Callable[[byte
     )
     insert_many(connection, "text_queue", ("at",), queue)
     post_evidence(connection, ledger.drafts.values())
+    post_exports(connection, ledger.drafts.values())
 
 
 def _place(connection: Connection, ledger: Ledger, drafts: list[Draft]) -> None:

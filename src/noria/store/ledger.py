@@ -184,6 +184,7 @@ class Ledger:
             return
         draft = self._begin(None, meta, blobs[:1])
         self._close(draft, meta, blobs[1:])
+        draft.ended = True
         draft.cost_nano = min(meta.get("cost") or 0, _MOST_NANO)
         for short, name in TOKENS:
             if (tokens := meta.get(short)) is not None:
@@ -241,7 +242,6 @@ class Ledger:
     @staticmethod
     def _close(draft: Draft, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         get = meta.get
-        draft.ended = True
         draft.status = meta["status"]
         draft.target = get("target", draft.target)
         draft.duration_ms = get("ms")

@@ -11,12 +11,28 @@ from typing import TYPE_CHECKING
 from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
+    from noria.telemetry.export import (
+        Destination,
+        Exporter,
+        destination,
+        prepare_export,
+        run_export,
+    )
     from noria.telemetry.receive import Receiver, receiving_routes
 
 _NAMES_OF = {
+    "export": "Destination Exporter destination prepare_export run_export",
     "receive": "Receiver receiving_routes",
 }
 
-__all__ = ["Receiver", "receiving_routes"]
+__all__ = [
+    "Destination",
+    "Exporter",
+    "Receiver",
+    "destination",
+    "prepare_export",
+    "receiving_routes",
+    "run_export",
+]
 
 __getattr__ = load_on_use(__name__, _NAMES_OF)

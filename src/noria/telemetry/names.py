@@ -56,7 +56,6 @@ REQUEST_MODEL = "gen_ai.request.model"
 RESPONSE_MODEL = "gen_ai.response.model"
 STREAM = "gen_ai.request.stream"
 FIRST_CHUNK_SECONDS = "gen_ai.response.time_to_first_chunk"
-CONVERSATION = "gen_ai.conversation.id"
 
 PROVIDERS = (PROVIDER, "llm.provider", "gen_ai.system", "llm.system")
 REQUEST_MODELS = (REQUEST_MODEL, "llm.request.model_name")
@@ -155,8 +154,9 @@ CONTENT = (
 # Everything else
 
 TOOL_NAMES = ("gen_ai.tool.name", "tool.name")
-AGENT_NAME = "gen_ai.agent.name"
 WORKFLOW_NAME = "gen_ai.workflow.name"
+EVALUATION_NAME = "gen_ai.evaluation.name"
+EVALUATION_LABEL = "gen_ai.evaluation.score.label"
 ERROR_TYPE = "error.type"
 EXCEPTION_EVENT = "exception"
 EXCEPTION_TYPE = "exception.type"
