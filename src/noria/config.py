@@ -20,6 +20,7 @@ from noria.errors import ConfigError
 from noria.types import Budget, Label
 
 __all__ = [
+    "Arena",
     "Budgets",
     "Config",
     "Engines",
@@ -226,6 +227,18 @@ class Engines(Section):
     """Stop an engine that nobody used for so long; 0 keeps it."""
 
 
+class Arena(Section):
+    """Blind battles between contestants."""
+
+    contestants: list[str] = ["local:smollm2", "local:smollm2-q4"]
+    """Models, routes and apps (`support`, `support@cheap`) that meet each other."""
+    floor: int = Field(20, ge=0)
+    """A contestant with fewer votes is new, and is drawn more often."""
+    forbidden: list[str] = Field(default_factory=list)
+    """Regular expressions, whatever their case: a battle in whose question or in either of whose
+    answers one is found does not count."""
+
+
 class Telemetry(Section):
     """What is sent to an OTLP collector, when `OTEL_EXPORTER_OTLP_ENDPOINT` names one."""
 
@@ -256,6 +269,7 @@ class Config(Section):
     recording: Recording = Recording()
     engines: Engines = Engines()
     telemetry: Telemetry = Telemetry()
+    arena: Arena = Arena()
 
     @property
     def store_url(self) -> str:

@@ -18,7 +18,8 @@ from noria.store.database import Database
 from noria.types import new_span_id
 
 __all__ = [
-    "WINNERS", "Battle", "PairCount", "Turn", "add_turn", "count_pairs", "each_battle",
+    "WINNERS", "Battle", "PairCount", "Turn", "add_turn", "asked_before", "count_pairs",
+    "each_battle",
     "exclude_battles", "excluded_by_reason", "find_battle", "list_battles", "open_battle",
     "record_battle", "vote", "votes_of",
 ]  # fmt: skip
@@ -255,6 +256,26 @@ def votes_of(db: Database, voter: str, limit: int = 500) -> list[Battle]:
         return [_battle(row) for row in connection.execute(query)][::-1]
 
 
+def asked_before(db: Database, battle: Battle) -> bool:
+    """Whether this voter has put the same first question to the same two before."""
+    two = (battle.model_a, battle.model_b)
+    query = (
+        select(battle_turns.c.question)
+        .join(battles, battles.c.id == battle_turns.c.battle_id)
+        .where(
+            battles.c.voter == battle.voter,
+            battles.c.id != battle.id,
+            battles.c.winner.is_not(None),
+            battles.c.model_a.in_(two),
+            battles.c.model_b.in_(two),
+            battle_turns.c.number == 1,
+        )
+    )
+    with db.read() as connection:
+        asked = {_plain(question) for question in connection.execute(query).scalars()}
+    return any(turn.number == 1 and _plain(turn.question) in asked for turn in battle.turns)
+
+
 def count_pairs(
     db: Database,
     *,
@@ -296,6 +317,10 @@ def excluded_by_reason(
     )
     with db.read() as connection:
         return {reason: int(total) for reason, total in connection.execute(query)}
+
+
+def _plain(question: str) -> str:
+    return " ".join(question.lower().split())
 
 
 def _row(battle: Battle) -> dict[str, object]:

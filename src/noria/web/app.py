@@ -17,7 +17,19 @@ from noria.errors import NoriaError, NotFound, StoreUnavailable
 from noria.web.assets import Assets
 from noria.web.context import Context
 from noria.web.guard import Guard
-from noria.web.pages import chat, keys, models, overview, signin, spend, trace, traces
+from noria.web.pages import (
+    arena,
+    battles,
+    chat,
+    keys,
+    leaderboard,
+    models,
+    overview,
+    signin,
+    spend,
+    trace,
+    traces,
+)
 from noria.web.render import Renderer, page
 
 __all__ = ["build"]
@@ -38,6 +50,9 @@ def build(context: Context) -> Starlette:
         *traces.routes,
         *trace.routes,
         *spend.routes,
+        *arena.routes,
+        *leaderboard.routes,
+        *battles.routes,
         *keys.routes,
         *models.routes,
     ]

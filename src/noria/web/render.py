@@ -54,6 +54,14 @@ RAIL: tuple[tuple[str, tuple[Place, ...]], ...] = (
             Place("Spend", "/spend", "s"),
         ),
     ),
+    (
+        "Judge",
+        (
+            Place("Arena", "/arena", "a"),
+            Place("Leaderboard", "/leaderboard", "l"),
+            Place("Battles", "/battles", "b"),
+        ),
+    ),
     ("Learn", (Place("Models", "/models", "m", admin=True),)),
     ("", (Place("Keys", "/keys", "k", admin=True),)),
 )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from noria.evals import Leaderboard, Rating
+    from noria.evals import Rating
 
-__all__ = ["Axis", "axis_of", "dot", "matrix"]
+__all__ = ["Axis", "axis_of", "dot"]
 
 _WIDTH = 400
 _STEPS = (10, 20, 25, 50, 100, 200, 250, 500, 1000)
@@ -71,16 +71,3 @@ def dot(axis: Axis, rating: Rating, shade: str) -> Markup:
         '<svg class="dot" viewBox="0 0 {} 20" preserveAspectRatio="none" role="img"'
         ' aria-label="{}">{}{}<ellipse class="{}" cx="{}" cy="10" rx="4" ry="5"/></svg>'
     ).format(_WIDTH, told, grid, whisker, shade, x)
-
-
-def matrix(board: Leaderboard) -> tuple[list[str], list[list[float | None]]]:
-    """The share that each row's contestant took from each column's, by what was seen.
-
-    Returns: the names, the best first and then those without a rating, and the shares; None where
-    two never met.
-    """
-    names = [one.model for one in board.ratings] + [one.model for one in board.unrated]
-    seen = board.win_matrix()
-    return names, [
-        [None if row == column else seen.rate(row, column) for column in names] for row in names
-    ]

@@ -1,0 +1,61 @@
+"""The leaderboard as it stands: from the counts that each vote keeps up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from noria.store.battles import count_pairs
+
+if TYPE_CHECKING:
+    from noria.evals.leaderboard import Leaderboard
+    from noria.evals.tally import Tally
+    from noria.store import Database
+
+__all__ = ["standings", "tally_of"]
+
+_ENDS = {
+    "wins_a": "model_a", "wins_b": "model_b", "ties": "tie", "both_bad": "tie (bothbad)",
+}  # fmt: skip
+
+
+def standings(db: Database, *, prior: float = 0.0, **chosen: Any) -> Leaderboard:
+    """Rate the contestants of an arena by the votes that count until now.
+
+    Reads one row for each pair, so it takes as long after a million battles as after a hundred.
+
+    Args:
+        db: the database.
+        prior: battles against an average contestant that each is given; see `rate`.
+        chosen: which battles; see `tally_of`.
+    """
+    from noria.evals.rating import rate
+
+    return rate(tally_of(db, **chosen), prior=prior)
+
+
+def tally_of(
+    db: Database,
+    *,
+    sources: Collection[str] = ("human",),
+    arena: str = "",
+    category: str | None = None,
+    language: str | None = None,
+) -> Tally:
+    """How often each pair met, and how that ended.
+
+    Args:
+        db: the database.
+        sources: whose votes: `human`, `judge`, `shadow`.
+        arena: "" for the arena of the installation, else an app's name.
+        category: only battles of this category.
+        language: only battles in this language.
+    """
+    from noria.evals.tally import Tally
+
+    tally = Tally()
+    for pair in count_pairs(db, sources=sources, arena=arena, category=category, language=language):
+        for name, end in _ENDS.items():
+            if count := getattr(pair, name):
+                tally.add(pair.model_a, pair.model_b, end, count=count)
+    return tally
