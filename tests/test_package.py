@@ -15,8 +15,8 @@ PUBLIC = {
     "Trace Work here open_gateway run_intake run_worker span",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
     "forbid_real_requests",
-    "noria.errors": "ApiError ConfigError EngineError HomeBusy NoriaError NotFound "
-    "RealRequestForbidden StoreUnavailable WeightsError",
+    "noria.errors": "AnswerError ApiError AppError ConfigError EngineError HomeBusy NoriaError "
+    "NotFound RealRequestForbidden StoreUnavailable WeightsError",
 }
 
 

@@ -8,6 +8,8 @@ NoriaError                  expected: shown as a message, without a traceback
 ├── StoreUnavailable        the database cannot be reached now
 ├── NotFound                no such key, trace, model, ...
 ├── RealRequestForbidden    a test tried to reach a real provider
+├── AppError                an application's file cannot be used (names file and line)
+├── AnswerError             a model did not answer in the form that was asked for
 └── ApiError                a refusal or failure that a caller of the API sees
 """
 
@@ -16,7 +18,9 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "AnswerError",
     "ApiError",
+    "AppError",
     "ConfigError",
     "EngineError",
     "HomeBusy",
@@ -66,6 +70,21 @@ class NotFound(NoriaError):
 
 class RealRequestForbidden(NoriaError):
     """A test tried to reach a real provider."""
+
+
+class AppError(NoriaError):
+    """An application's file cannot be used."""
+
+
+class AnswerError(NoriaError):
+    """A model did not answer in the form that was asked for, even when it was told what was wrong.
+
+    `reply` is what it said last.
+    """
+
+    def __init__(self, message: str, remedy: str | None = None, *, reply: str = "") -> None:
+        super().__init__(message, remedy)
+        self.reply = reply
 
 
 class ApiError(NoriaError):

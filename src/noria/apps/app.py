@@ -1,0 +1,347 @@
+"""`App`: functions around a model, the documents they read, and the checks that look at them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+
+from noria.apps.function import Function
+from noria.apps.model import Model
+from noria.apps.resource import Resource
+from noria.apps.running import running
+from noria.errors import ApiError, AppError
+from noria.types import Budget, Label
+
+if TYPE_CHECKING:
+    from noria.apps.checks import Check
+    from noria.retrieval import Index
+
+__all__ = ["App", "Variant", "declared", "function_of"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+D = TypeVar("D")
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_MISSING: Any = object()
+
+declared: list[App] = []
+"""Every application of this process, in the order in which they were made."""
+
+
+class Variant:
+    """An application with another model or other settings."""
+
+    def __init__(self, name: str, model: str | None, settings: Mapping[str, Any]) -> None:
+        self.name = name
+        self.model = model
+        self.settings = dict(settings)
+
+
+class App:
+    """An application: what it is called, which model it asks, and what it may spend.
+
+    Args:
+        name: how it is addressed: small letters, digits, dashes and underscores.
+        model: the model that `app.model` asks: `provider:model`, or a name of `noria.toml`.
+        budget: the most that all its runs may spend, such as `"20 USD/day"`.
+        title: what people call it.
+        description: what it is for.
+        record_content: whether what goes in and out of its steps and models is kept.
+        alert: a webhook that is told when a check's pass rate falls: an address, or the name of
+            the environment variable that holds it.
+        settings: values that `app.setting` gives, which a variant may change.
+
+    Raises:
+        AppError: an argument cannot be used.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        model: str = "local:smollm2",
+        budget: str | None = None,
+        title: str | None = None,
+        description: str | None = None,
+        record_content: bool = True,
+        alert: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> None:
+        frame = sys._getframe(1)
+        self.file = Path(frame.f_code.co_filename).absolute()
+        """Where it was made."""
+        self.line = frame.f_lineno
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            self._refuse(
+                f"{name!r} cannot be the name of an application; use a small letter, then small "
+                "letters, digits, dashes and underscores"
+            )
+        self.name = name
+        self.title = title or name
+        self.description = description or ""
+        self.record_content = record_content
+        self.alert = alert
+        try:
+            self.budget = Budget.parse(budget) if budget else None
+        except ValueError as unreadable:
+            self._refuse(f"budget: {unreadable}")
+        self._model = model
+        self._settings = dict(settings or {})
+        self.functions: dict[str, Function] = {}
+        """What it offers, by name."""
+        self.indexes: dict[str, Index] = {}
+        self.resources: dict[str, Resource] = {}
+        self.variants: dict[str, Variant] = {}
+        declared.append(self)
+
+    def __repr__(self) -> str:
+        return f"App({self.name!r})"
+
+    @property
+    def where(self) -> str:
+        """The file and line where it was made."""
+        return f"{self.file}, line {self.line}"
+
+    # Functions
+
+    @overload
+    def chat(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def chat(
+        self,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        concurrency: int | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def chat(self, function: Any = None, /, **keywords: Any) -> Any:
+        """Offer a function that answers a person's `question`; a parameter `history` takes what was
+        said before. The application's first chat function answers under its name as a model.
+
+        Args:
+            function: the function, which stays what it is: it can be called as before.
+            **keywords: `name` (by default the function's), `timeout` (seconds for one attempt),
+                `retries` (further attempts) and `concurrency` (runs at the same time).
+
+        Raises:
+            AppError: the function or a keyword cannot be used.
+        """
+        return self._decorate(function, "chat", keywords)
+
+    @overload
+    def task(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def task(
+        self,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        concurrency: int | None = None,
+        schedule: str | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def task(self, function: Any = None, /, **keywords: Any) -> Any:
+        """Offer a function of any signature. Keywords as for `chat`, and `schedule`: a cron line in
+        UTC, such as `"0 6 * * *"`, by which it runs by itself."""
+        return self._decorate(function, "task", keywords)
+
+    def _decorate(self, function: Any, kind: Any, keywords: dict[str, Any]) -> Any:
+        if function is None:
+            return lambda function: self._register(function, kind, keywords)
+        return self._register(function, kind, keywords)
+
+    def _register(self, call: Any, kind: Any, keywords: dict[str, Any]) -> Any:
+        if not inspect.isfunction(call):
+            self._refuse(f"@app.{kind} stands before a function, not before {call!r}")
+        keywords = dict(keywords)
+        name = keywords.pop("name", None) or call.__name__
+        try:
+            function = Function(self, name, kind, call, **keywords)
+        except TypeError as unknown:
+            self._refuse(f"@app.{kind}: {str(unknown).removeprefix('Function.__init__() ')}")
+        if name in self.functions:
+            raise AppError(
+                f"{function.where}: {self.name} has two functions {name}; the other one stands in "
+                f"{self.functions[name].where}."
+            )
+        self.functions[name] = function
+        return _placed(function)
+
+    # What functions use
+
+    @property
+    def model(self) -> Model:
+        """The application's model, or that of the variant which is running."""
+        run = running.get()
+        if run is not None and run.app is self:
+            return Model(run.model or self.model_name(run.variant))
+        return Model(self._model)
+
+    def model_name(self, variant: str | None = None) -> str:
+        """The model that a variant asks."""
+        return (variant and self.variants[variant].model) or self._model
+
+    def setting(self, name: str, default: D = _MISSING) -> D | Any:
+        """A setting of the variant that is running, else the application's, else `default`.
+
+        Raises:
+            AppError: nobody has set it and there is no default.
+        """
+        run = running.get()
+        if run is not None and run.app is self and run.variant is not None:
+            settings = self.variants[run.variant].settings
+            if name in settings:
+                return settings[name]
+        value = self._settings.get(name, default)
+        if value is _MISSING:
+            self._refuse(f"there is no setting {name!r}; give it in App(settings=...)")
+        return value
+
+    def variant(self, name: str, *, model: str | None = None, **settings: Any) -> Variant:
+        """The same application with another model or other settings, addressed as `app@name`.
+
+        Raises:
+            AppError: the name cannot be used or is taken.
+        """
+        if not _NAME.fullmatch(name) or name in self.variants:
+            self._refuse(f"the variant {name!r} is there already or is no name that can be used")
+        self.variants[name] = Variant(name, model, settings)
+        return self.variants[name]
+
+    def find_variant(self, name: str | None) -> str | None:
+        """Check the name of a variant.
+
+        Raises:
+            ApiError: 404 `variant_not_found`.
+        """
+        if name is None or name in self.variants:
+            return name
+        known = ", ".join(f"{self.name}@{one}" for one in self.variants) or "none"
+        raise ApiError(
+            404, "variant_not_found", f"{self.name} has no variant {name!r}. It has: {known}."
+        )
+
+    def index(self, name: str, source: Any, **keywords: Any) -> Index:
+        """Documents that its functions can search. Globs begin in the folder of the file.
+
+        Args:
+            name: unique in the home.
+            source: a glob, an address, a list of these, or a function that yields documents.
+            **keywords: those of `noria.retrieval.Index`: `embed`, `chunk`, `label`, `grants`,
+                `refresh`, `store`.
+
+        Raises:
+            AppError: the application has such an index already.
+            ConfigError: an argument cannot be used.
+        """
+        from noria.apps.searching import OwnIndex
+
+        if name in self.indexes:
+            self._refuse(f"there are two indexes {name!r}")
+        keywords.setdefault("root", self.file.parent)
+        self.indexes[name] = OwnIndex(name, source, app=self.name, **keywords)
+        return self.indexes[name]
+
+    def resource(
+        self,
+        name: str,
+        *,
+        url_env: str,
+        grants: Iterable[str] = (),
+        label: Label | str = Label.PUBLIC,
+    ) -> Resource:
+        """A database or an API that its functions read, under grants and a label like documents.
+
+        Args:
+            name: what it is called.
+            url_env: the environment variable that holds its address.
+            grants: the groups that may read it; none: everyone.
+            label: the label of what comes from it.
+
+        Raises:
+            AppError: the name is taken or the label unknown.
+        """
+        if name in self.resources:
+            self._refuse(f"there are two resources {name!r}")
+        try:
+            self.resources[name] = Resource(self.name, name, url_env, grants, label)
+        except ValueError as unknown:
+            self._refuse(f"the resource {name!r}: {unknown}")
+        return self.resources[name]
+
+    @property
+    def checks(self) -> list[Check]:
+        """The checks of all its functions."""
+        return [check for function in self.functions.values() for check in function.checks]
+
+    @property
+    def schedules(self) -> dict[str, str]:
+        """The cron lines of the tasks that run by themselves, by task."""
+        return {one.name: one.schedule for one in self.functions.values() if one.schedule}
+
+    @property
+    def answers(self) -> Function | None:
+        """The function that answers under the application's name as a model."""
+        return next((one for one in self.functions.values() if one.kind == "chat"), None)
+
+    def _refuse(self, why: str) -> Any:
+        raise AppError(f"{self.where}: {why}.")
+
+
+def function_of(call: object) -> Function | None:
+    """What noria knows of a decorated function; None for any other object."""
+    found = getattr(call, "__noria__", None)
+    return found if isinstance(found, Function) else None
+
+
+def _placed(function: Function) -> Callable[..., Any]:
+    """The function itself, which makes a run of each call."""
+    call = function.call
+
+    def named(args: Any, kwargs: Any) -> dict[str, Any]:
+        return dict(function.signature.bind(*args, **kwargs).arguments)
+
+    wrapper: Any
+    if inspect.isasyncgenfunction(call):
+
+        async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            from noria.apps.calls import pieces
+
+            async for piece in pieces(function, named(args, kwargs)):
+                yield piece
+
+    elif inspect.iscoroutinefunction(call):
+
+        async def wrapper(*args: Any, **kwargs: Any) -> Any:
+            from noria.apps.calls import answer
+
+            return await answer(function, named(args, kwargs))
+
+    elif inspect.isgeneratorfunction(call):
+
+        def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            from noria.apps.calls import pieces_sync
+
+            yield from pieces_sync(function, named(args, kwargs))
+
+    else:
+
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            from noria.apps.calls import answer_sync
+
+            return answer_sync(function, named(args, kwargs))
+
+    wrapper = functools.wraps(call)(wrapper)
+    wrapper.__noria__ = function
+    return wrapper

@@ -1,0 +1,109 @@
+"""Between code that awaits and code that does not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+__all__ = ["in_thread", "iterate", "wait"]
+
+T = TypeVar("T")
+
+_THREADS = 64
+_threads: ThreadPoolExecutor | None = None
+
+
+def _after_fork() -> None:
+    global _threads
+    _threads = None  # threads do not come along
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a function in a thread, under the same context; what it may block is the thread alone.
+
+    There are more of these threads than asyncio's own, since a function of an application may wait
+    for a model in one of them.
+    """
+    global _threads
+    if _threads is None:
+        _threads = ThreadPoolExecutor(_THREADS, "noria-run")
+    context = contextvars.copy_context()
+    call = partial(context.run, function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(_threads, call)
+
+
+def wait(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The result of a coroutine, for code that does not await. It runs on a loop of its own, in
+    this thread or, where a loop runs in this one already, in another."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(make())
+    found: list[T] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(asyncio.run(make()))
+        except BaseException as failure:  # noqa: BLE001 - it is raised in the thread that waits
+            failed.append(failure)
+
+    helper = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
+    helper.start()
+    helper.join()
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def iterate(make: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
+    """What an asynchronous iterator gives, for code that does not await. Leaving early ends it."""
+    pieces: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+    running: list[tuple[asyncio.AbstractEventLoop, asyncio.Task[None]]] = []
+    begun = threading.Event()
+
+    async def carry() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        running.append((asyncio.get_running_loop(), task))
+        begun.set()
+        async for piece in make():
+            pieces.put((True, piece))
+
+    def work() -> None:
+        last: BaseException | None = None
+        try:
+            asyncio.run(carry())
+        except BaseException as failure:  # noqa: BLE001 - it is raised in the thread that reads
+            last = failure
+        pieces.put((False, last))
+
+    helper = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
+    helper.start()
+    try:
+        while True:
+            more, piece = pieces.get()
+            if not more:
+                if piece is not None:
+                    raise piece
+                return
+            yield piece
+    finally:
+        if helper.is_alive():
+            begun.wait()
+            loop, task = running[0]
+            try:
+                loop.call_soon_threadsafe(task.cancel)
+            except RuntimeError:  # it ended just now
+                pass
+            helper.join()

@@ -1,0 +1,28 @@
+"""An index of an application: it shows the checks of a run what was found in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from noria.apps.plain import current_place
+from noria.apps.running import running
+from noria.retrieval import Index
+
+if TYPE_CHECKING:
+    from noria.retrieval import Found
+
+__all__ = ["OwnIndex"]
+
+
+class OwnIndex(Index):
+    """An `Index` whose searches count as `notes`. Outside of any run it asks as a plain call."""
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        super().__init__(*args, ambient=current_place, **keywords)
+
+    async def explain(self, question: str, **keywords: Any) -> list[Found]:
+        found = await super().explain(question, **keywords)
+        run = running.get()
+        if run is not None:
+            run.searched([one.document for one in found])
+        return found
