@@ -10,6 +10,7 @@ import orjson
 from sqlalchemy import insert
 
 from noria.store import raise_mark
+from noria.store.conversations import add_turn
 from noria.store.governance import feedback
 from noria.types import Label, new_span_id, new_trace_id
 from tests.support.seed import HOUR, Seeded
@@ -17,11 +18,13 @@ from tests.support.seed import HOUR, Seeded
 __all__ = ["NOTES", "give", "run", "runs"]
 
 NOTES: tuple[dict[str, Any], ...] = (
-    {"id": "refunds.md", "index": "support/handbook", "chunk": 2, "label": "internal",
-     "score": 0.0325, "title": "Refunds", "keyword_rank": 1, "vector_rank": 2,
+    {"id": "refunds.md", "index": "handbook", "chunk": 2, "label": "internal",
+     "score": 0.9919, "title": "Refunds",
+     "why": "found by its words (1st) and by its meaning (2nd, similarity 0.61)",
      "text": "A plan can be refunded within 30 days of the payment.\nHardware: 60 days."},
-    {"id": "terms.html", "index": "support/handbook", "chunk": 0, "label": "public",
-     "score": 0.0161, "title": "Terms of service", "keyword_rank": None, "vector_rank": 1,
+    {"id": "terms.html", "index": "handbook", "chunk": 0, "label": "public",
+     "score": 0.5, "title": "Terms of service",
+     "why": "found by its meaning (1st, similarity 0.64)",
      "text": "These terms hold for everybody who buys from us."},
 )  # fmt: skip
 PROMPT = "Answer only from the notes; cite [n]."
@@ -38,16 +41,16 @@ def run(
     outcome: str = "pass",
     app: str = "support",
     steps: int = 1,
+    conversation: str | None = None,
 ) -> str:
     """One run of `answer`: a step, a search, a call of a model, two checks. Gives its trace."""
     trace, key, chance = new_trace_id(), made.keys[owner], random.Random(at)
     common = {"trace": trace, "key": key.id, "team": key.team, "user": key.user, "app": app}
     root, base = new_span_id(), 300 * chance.lognormvariate(0, 0.3)
-    texts = [{"id": note["id"], "text": note.get("text", "")} for note in notes]
-    documents = [{k: v for k, v in note.items() if k != "text"} for note in notes]
+    documents = [{k: v for k, v in note.items() if k not in ("text", "why")} for note in notes]
     chat = {"model": "local:smollm2", "stream": True, "messages": [
         {"role": "system", "content": PROMPT},
-        {"role": "user", "content": f"{texts}\n\n{question}"},
+        {"role": "user", "content": f"{notes}\n\n{question}"},
     ]}  # fmt: skip
     reply = {"choices": [{"index": 0, "finish_reason": "stop",
                           "message": {"role": "assistant", "content": answer}}]}  # fmt: skip
@@ -66,7 +69,7 @@ def run(
     for place in range(steps):
         put(new_span_id(), root, 2 + place, 1.0, "step", "clean", {"question": question}, question)
     search = new_span_id()
-    put(search, root, 2 + steps, base, "search", "handbook", {"query": question, "k": 4}, texts,
+    put(search, root, 2 + steps, base, "search", "handbook", {"question": question, "k": 4}, notes,
         attrs={"documents": documents})  # fmt: skip
     put(new_span_id(), search, 3 + steps, base / 2, "embedding", None,
         {"model": "local:minilm", "input": [question]},
@@ -83,6 +86,9 @@ def run(
             attrs=noted)  # fmt: skip
     mark = max((Label.parse(note["label"]) for note in notes), default=Label.PUBLIC)
     raise_mark(made.db, trace, mark)
+    if conversation:
+        add_turn(made.db, key.id, conversation, app=app, label=mark, trace_id=trace,
+                 question=question, answer=answer)  # fmt: skip
     return trace
 
 
@@ -104,7 +110,7 @@ def runs(made: Seeded, number: int = 60, *, days: float = 10) -> list[str]:
             outcome=chance.choices(["pass", "fail", "skip", "error"], [17, 2, 1, 0.5])[0])
         for age in ages
     ]  # fmt: skip
-    traces.append(run(made, now - 60_000_000_000, outcome="fail"))
+    traces.append(run(made, now - 60_000_000_000, outcome="fail", conversation="chat-7"))
     give(made, traces[-1], -1, "The second sentence is not in the handbook.")
     made.take_in()
     return traces

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import escape
 
-from noria.store import find_spans
+from noria.store import evidence_of, find_spans
 from noria.web.transcript import Room
 from noria.web.tree import grow, window
 from tests.support.seed_apps import NOTES, give, run
@@ -42,8 +42,7 @@ def test_a_run_tells_its_whole_story(admin: httpx2.Client, trace: str) -> None:
     assert "Is the refund policy 30 or 60 days?" in page
     assert "[1]" in page
     assert "A plan can be refunded within 30 days" in page
-    assert "keyword rank 1, vector rank 2" in page
-    assert "vector rank 1" in page
+    assert "found by its words (1st) and by its meaning (2nd" in page
     assert re.search(r'class="tag label internal"[^>]*>internal<', page)
     assert page.index("fail</span>") < page.index("pass</span>")
     assert "The second claim is in no note." in page
@@ -89,6 +88,36 @@ def test_citations_lead_to_passages(admin: httpx2.Client, trace: str) -> None:
         "grounded": "fail", "short": "pass",
     }  # fmt: skip
     assert figures["tokens"] == ["424", "38"]
+
+
+def test_feedback_joins_the_run(site: Site, trace: str) -> None:
+    with site.sign_in("ana") as client:
+        form = {"score": "1", "comment": "  Now it is right.  "}
+        assert client.post(f"/traces/{trace}/feedback", data=form).status_code == 303
+        assert "Now it is right." in client.get(f"/traces/{trace}").text
+    with site.sign_in("ben") as client:
+        assert client.post(f"/traces/{trace}/feedback", data=form).status_code == 404
+    remarks = evidence_of(site.seeded.db, trace).remarks
+    assert [(one.user, one.score) for one in remarks] == [("ana", -1), ("ana", 1)]
+    assert remarks[-1].comment == "Now it is right."
+
+
+def test_a_conversation_is_its_callers(site: Site) -> None:
+    name = "a conversation/of ana's"
+    secret = "canary-of-a-turn"
+    made = run(site.seeded, time.time_ns(), question=f"<b>{secret}", conversation=name)
+    with site.sign_in("ana") as client:
+        page = client.get(f"/traces/{made}").text
+        address = unescape(re.findall(r'href="(/conversations\?[^"]+)"', page)[0])
+        shown = client.get(address).text
+        assert f"&lt;b&gt;{secret}" in shown
+        assert f'href="/traces/{made}"' in shown
+    with site.sign_in("ben") as client:
+        answer = client.get(address)
+        assert answer.status_code == 404
+        assert secret not in answer.text
+    with site.sign_in() as client:
+        assert secret in client.get(address).text
 
 
 def test_a_run_of_hundreds_of_spans_stays_light(site: Site, admin: httpx2.Client) -> None:

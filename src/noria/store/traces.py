@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, func, select
 
 from noria.errors import NotFound
 from noria.store.database import Database
-from noria.store.governance import document_uses, feedback, marks
+from noria.store.governance import document_uses, feedback, marks, turns
 from noria.store.schema import payloads, spans
 from noria.store.spans import as_spans
 from noria.store.text import inflated
@@ -74,6 +74,8 @@ class Evidence:
     """The highest label of what was read in it."""
     uses: list[Use]
     remarks: list[Remark]
+    conversation: str | None
+    """The conversation of the same key that it is a turn of, as the caller names it."""
 
 
 def find_trace(db: Database, identity: str) -> list[Recorded]:
@@ -130,7 +132,8 @@ def content_of(db: Database, span: Span) -> Recorded:
 
 
 def evidence_of(db: Database, trace_id: str) -> Evidence:
-    """The mark of a trace, the documents that were used in it, and what people said of it."""
+    """The mark of a trace, the documents that were used in it, what people said of it, and the
+    conversation that it belongs to."""
     with db.read() as connection:
         label = connection.execute(
             select(marks.c.label).where(marks.c.trace_id == trace_id)
@@ -143,14 +146,18 @@ def evidence_of(db: Database, trace_id: str) -> Evidence:
         remarks = connection.execute(
             select(feedback).where(feedback.c.trace_id == trace_id).order_by(feedback.c.at)
         ).all()
+        conversation = connection.execute(
+            select(turns.c.conversation_id).where(turns.c.trace_id == trace_id).limit(1)
+        ).scalar()
     return Evidence(
         Label(label or 0),
         [
-            Use(row.span_id, row._mapping["index"], row.document, row.title, Label(row.label), row.at,
-                row.deleted_ns, row.redacted_ns)
+            Use(row.span_id, row._mapping["index"], row.document, row.title, Label(row.label),
+                row.at, row.deleted_ns, row.redacted_ns)
             for row in uses
         ],
         [Remark(row.at, row.key_id, row.user, row.score, row.comment) for row in remarks],
+        conversation,
     )  # fmt: skip
 
 

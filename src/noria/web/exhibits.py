@@ -18,7 +18,6 @@ __all__ = ["Passage", "Ruling", "passages", "question", "rulings"]
 
 _LONGEST = 4_000
 """Bytes of one passage that a page shows."""
-_WHY = (("keyword", "keyword"), ("vector", "vector"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Passage:
     label: str
     score: float | None
     why: str
-    """How it was found: its ranks by keywords and by meaning, as far as they were recorded."""
+    """How it was found, by its words or by its meaning, as far as that was recorded."""
     text: str
     """Empty where it was not recorded."""
     cut: int
@@ -53,11 +52,11 @@ class Ruling:
     reason: str
 
 
-def passages(found: Iterable[Recorded], evidence: Evidence, room: Room) -> list[Passage]:
+def passages(searches: Iterable[Recorded], evidence: Evidence, room: Room) -> list[Passage]:
     """What the searches of a run handed out, in their order.
 
     Args:
-        found: the spans of the searches, with what they answered.
+        searches: their spans, with what they answered.
         evidence: what stands beside the run; says what was deleted since.
         room: for the texts.
     """
@@ -66,12 +65,13 @@ def passages(found: Iterable[Recorded], evidence: Evidence, room: Room) -> list[
         for use in evidence.uses
     }
     given: list[Passage] = []
-    for recorded in found:
-        texts = _texts(recorded.response)
+    for recorded in searches:
+        answered = _answered(recorded.response)
         for place, one in enumerate(_documents(recorded.span)):
             document, index = str(one.get("id", "")), str(one.get("index", ""))
             deleted_ns, redacted_ns = gone.get((recorded.span.id, index, document), (None, None))
-            text = texts[place] if place < len(texts) and redacted_ns is None else ""
+            found = answered[place] if place < len(answered) and redacted_ns is None else {}
+            text = str(found.get("text") or "")
             shown, cut = room.take(text, _LONGEST)
             score = one.get("score")
             given.append(
@@ -80,7 +80,7 @@ def passages(found: Iterable[Recorded], evidence: Evidence, room: Room) -> list[
                     room.take(str(one.get("title") or document), 300)[0],
                     str(one.get("label", "public"))[:20],
                     float(score) if isinstance(score, int | float) else None,
-                    _why(one), shown, cut, deleted_ns, redacted_ns,
+                    str(found.get("why") or "")[:200], shown, cut, deleted_ns, redacted_ns,
                 )
             )  # fmt: skip
     return given
@@ -90,7 +90,7 @@ def question(request: bytes | None, room: Room) -> str:
     """What a search was asked."""
     asked = _json(request)
     if isinstance(asked, dict):
-        asked = asked.get("query") or asked.get("question")
+        asked = asked.get("question")
     return room.take(asked)[0] if isinstance(asked, str) else ""
 
 
@@ -118,23 +118,12 @@ def _documents(span: Span) -> Sequence[dict[str, Any]]:
     return [one for one in documents if isinstance(one, dict)]
 
 
-def _texts(response: bytes | None) -> list[str]:
-    """The texts of the passages, in the order in which they were handed out."""
+def _answered(response: bytes | None) -> list[dict[str, Any]]:
+    """The passages with their texts, in the order in which they were handed out."""
     answer = _json(response)
-    if isinstance(answer, dict):
-        answer = answer.get("documents")
     if not isinstance(answer, list):
         return []
-    return [str(one.get("text") or "") if isinstance(one, dict) else "" for one in answer]
-
-
-def _why(document: dict[str, Any]) -> str:
-    said = [
-        f"{title} rank {rank}"
-        for name, title in _WHY
-        if isinstance(rank := document.get(f"{name}_rank", document.get(name)), int)
-    ]
-    return ", ".join(said)
+    return [one if isinstance(one, dict) else {} for one in answer]
 
 
 def _json(body: bytes | None) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from noria.errors import NotFound
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from noria.types import Span
 
 __all__ = ["routes"]
+
+_LONGEST_COMMENT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,22 @@ async def cited(request: Request) -> Response:
     )  # fmt: skip
 
 
+async def feedback(request: Request) -> Response:
+    """Keep what somebody says of the answer."""
+    from noria.store.feedback import add_feedback
+
+    run = await _find(request)
+    form = await request.form()
+    score = {"1": 1.0, "-1": -1.0}.get(str(form.get("score")))
+    comment = str(form.get("comment") or "").strip()[:_LONGEST_COMMENT]
+    trace_id = run.chosen.span.trace_id
+    if score is not None or comment:
+        await in_thread(
+            add_feedback, context_of(request).db, key_of(request), trace_id, score, comment or None
+        )
+    return RedirectResponse(f"/traces/{trace_id}#feedback", 303)
+
+
 async def raw(request: Request) -> Response:
     """The exact bytes of a request or a reply, or a program that makes the same call."""
     run = await _find(request, request.path_params["span"])
@@ -177,5 +195,6 @@ routes = [
     Route("/traces/{id}", show),
     Route("/traces/{id}/figures", figures),
     Route("/traces/{id}/documents", cited),
+    Route("/traces/{id}/feedback", feedback, methods=["POST"]),
     Route("/traces/{id}/spans/{span}/{what}", raw),
 ]

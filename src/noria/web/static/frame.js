@@ -187,31 +187,6 @@ customElements.define("copy-text", class extends HTMLElement {
   }
 });
 
-// Thumbs and a comment for a run, given at the same door as everybody's.
-customElements.define("give-feedback", class extends HTMLElement {
-  connectedCallback() {
-    const form = this.querySelector("form");
-    const status = this.querySelector("[role=status]");
-    this.hidden = false;
-    form.addEventListener("submit", async (event) => {
-      event.preventDefault();
-      const score = Number(event.submitter?.value ?? 1);
-      const comment = form.elements.comment.value.trim();
-      try {
-        const answer = await fetch("/v1/feedback", {
-          method: "POST", headers: { "content-type": "application/json" },
-          body: JSON.stringify({ trace_id: this.getAttribute("trace"), score, ...(comment && { comment }) }),
-        });
-        if (!answer.ok) throw new Error((await answer.json()).error.message);
-        form.hidden = true;
-        status.textContent = "Recorded with this run. Thank you.";
-      } catch (failure) {
-        status.textContent = failure instanceof TypeError ? "The connection broke off. Is noria still running?" : failure.message;
-      }
-    });
-  }
-});
-
 // What a column of a chart means stands in its <title>; beside the pointer it can be read sooner.
 function tell() {
   let tip;

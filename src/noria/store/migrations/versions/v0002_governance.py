@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("question", sa.Text, nullable=False),
         sa.Column("answer", sa.Text, nullable=False),
     )
+    op.create_index("turns_trace", "turns", ["trace_id"])
     op.create_table(
         "feedback",
         sa.Column("id", sa.Text, primary_key=True),
