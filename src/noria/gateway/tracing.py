@@ -8,6 +8,8 @@ there, so that no code between them has to hand these on, and none can forget to
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,6 +63,13 @@ class Place:
 here: ContextVar[Place | None] = ContextVar("noria_place", default=None)
 """Where the running code is; None outside of any run."""
 
+# A forked process has neither the event loop nor the journal of its parent, and one of a pool
+# outlives the run in which it was made: it must never work in the name of that run's caller.
+os.register_at_fork(after_in_child=lambda: here.set(None))
+
+_TRACE = re.compile(rb"[0-9a-f]{32}")
+_SPAN = re.compile(rb"[0-9a-f]{16}")
+
 
 async def named_place(
     gateway: Gateway, key: Key, header: Callable[[bytes], bytes | None]
@@ -81,14 +90,15 @@ async def named_place(
     joining, talking = header(b"x-noria-trace"), header(b"x-noria-conversation")
     if joining is None and talking is None:
         return None
-    found = await gateway.marks.join(key, joining.decode("latin-1")) if joining else None
+    found = None
+    if joining is not None and _TRACE.fullmatch(joining):
+        found = await gateway.marks.join(key, joining.decode())
     conversation = talking.decode("latin-1") if talking else None
     if found is None:
         return Place(gateway, Trace(key), conversation=conversation) if conversation else None
     parent = header(b"x-noria-parent")
-    return Place(
-        gateway, found, parent.decode("latin-1") if parent else None, conversation=conversation
-    )
+    above = parent.decode() if parent is not None and _SPAN.fullmatch(parent) else None
+    return Place(gateway, found, above, conversation=conversation)
 
 
 class Marks:
@@ -216,7 +226,7 @@ class Work:
         if self.attributes:
             meta["attrs"] = self.attributes
         if self.error is not None:
-            meta["code"], meta["error"] = _told(self.error)
+            meta["code"], meta["error"] = _told(self.error, content=place.content)
         blobs: tuple[bytes, ...] = (self._content(self.response),)
         if not self._open:
             blobs = (self._content(self.request), *blobs)
@@ -284,10 +294,11 @@ def span(kind: SpanKind, name: str, *, request: bytes = b"", begin: bool = False
         here.reset(token)
 
 
-def _told(error: BaseException | str) -> tuple[str, str]:
-    """The code and the words of an error."""
+def _told(error: BaseException | str, *, content: bool) -> tuple[str, str]:
+    """The code and the words of an error. What code of others says may quote what went in, so it
+    is left out where that is not recorded."""
     if isinstance(error, ApiError):
         return error.code, error.message
     if isinstance(error, str):
-        return "failed", error
-    return type(error).__name__, str(error)[:2000]
+        return "failed", error if content else "not recorded"
+    return type(error).__name__, str(error)[:2000] if content else "not recorded"
