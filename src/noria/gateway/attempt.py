@@ -241,6 +241,10 @@ class Attempt:
         self.tokens = usage.input_tokens + usage.output_tokens if usage else 0
         overrun = bool(self._hold.accounts) and cost > self._hold.amount
         self.ended = True
+        place = self._record.place
+        if place is not None and usage is not None:
+            place.trace.usage.input_tokens += usage.input_tokens
+            place.trace.usage.output_tokens += usage.output_tokens
         try:
             self._record.end(
                 self._number, status, target=self.target, usage=usage, cost=cost,

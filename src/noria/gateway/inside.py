@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -15,7 +15,7 @@ from noria.gateway.sink import Collector
 if TYPE_CHECKING:
     from noria.gateway.tracing import Place
 
-__all__ = ["complete", "stream"]
+__all__ = ["collect", "complete", "stream"]
 
 
 async def complete(place: Place, endpoint: Endpoint, fields: dict[str, Any]) -> dict[str, Any]:
@@ -86,15 +86,27 @@ async def _pieces(place: Place, endpoint: Endpoint, body: bytes) -> AsyncIterato
 
 async def _local_pieces(place: Place, endpoint: Endpoint, body: bytes) -> AsyncIterator[bytes]:
     sink = Collector()
-    call = asyncio.ensure_future(place.gateway.call(endpoint, place.trace.key, body, sink, place))
-    call.add_done_callback(lambda done: _explain(done, sink))
+    async for piece in collect(
+        place.gateway.call(endpoint, place.trace.key, body, sink, place), sink
+    ):
+        yield piece
+
+
+async def collect(call: Coroutine[Any, Any, None], sink: Collector) -> AsyncIterator[bytes]:
+    """The pieces that a call of this event loop puts into a sink. Leaving early cancels it.
+
+    Raises:
+        ApiError: the call was refused or failed.
+    """
+    calling = asyncio.ensure_future(call)
+    calling.add_done_callback(lambda done: _explain(done, sink))
     try:
         async for piece in sink.pieces():
             yield piece
     finally:
-        if not call.done():
-            call.cancel()
-        await asyncio.wait([call])
+        if not calling.done():
+            calling.cancel()
+        await asyncio.wait([calling])
 
 
 def _explain(call: asyncio.Future[None], sink: Collector) -> None:

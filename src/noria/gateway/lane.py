@@ -399,6 +399,11 @@ class Lane(asyncio.Protocol, Sink):
         extra = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
         self._transport.write(self._head(status, headers, False) + extra)
 
+    def acknowledge(self) -> None:
+        """Say that the request has come and is being worked on, before there is an answer."""
+        if self._transport is not None:
+            self._transport.write(b"HTTP/1.1 102 Processing\r\n\r\n")
+
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written."""
         await self._writable.wait()

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from noria.errors import ApiError, StoreUnavailable
-from noria.types import Label, SpanKind, Status, new_span_id, new_trace_id
+from noria.types import Label, SpanKind, Status, Usage, new_span_id, new_trace_id
 
 if TYPE_CHECKING:
     from noria.gateway.core import Gateway
@@ -36,6 +36,8 @@ class Trace:
     id: str = field(default_factory=new_trace_id)
     mark: Label = Label.PUBLIC
     """The highest label of what was read in it, as far as this process knows. Only rises."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens of the models that this process called in it."""
 
 
 @dataclass(frozen=True, slots=True)
