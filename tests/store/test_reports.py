@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.store import Database, counters, list_budgets, overview, set_budget, spend
+from noria.store.reports import by_app
 from noria.store.rollups import DAY_NS, HOUR_NS, bucket_ms, bucket_of, percentile
 from noria.types import Budget, Subject, Window
 from tests.store.support import Process, take_in
@@ -108,3 +109,25 @@ def test_a_percentile_is_within_a_bucket_of_the_true_one(
     assert bucket_ms(bucket_of(true)) <= found * 1.0001
     assert found <= bucket_ms(bucket_of(true) + 1) * 1.0001
     assert percentile([], share) is None
+
+
+def test_applications_and_teams_over_time(db: Database, process: Process) -> None:
+    def span(hours: int, kind: str, app: str | None, cost: int = 0, **more: object) -> None:
+        process.call(at=DAY + hours * HOUR_NS + 5, kind=kind, app=app, cost=cost,
+                     model="big" if kind == "chat" else None, team="law",
+                     **{"in": 10, "out": 2} | more)  # fmt: skip
+
+    span(1, "app", "desk", **{"in": None, "out": None})
+    span(1, "chat", "desk", 100)
+    span(1, "step", "desk", **{"in": None, "out": None})
+    span(3, "app", "desk", status="error", **{"in": None, "out": None})
+    span(3, "chat", None, 40)
+    take_in(db)
+    (desk,) = by_app(db, DAY, DAY + 4 * HOUR_NS)
+    assert (desk.name, desk.runs, desk.errors, desk.calls) == ("desk", 2, 1, 1)
+    assert (desk.cost_nano, desk.input_tokens, desk.output_tokens) == (100, 10, 2)
+    assert desk.series == [0, 1, 0, 1]
+    assert by_app(db, DAY + 4 * HOUR_NS, DAY + 8 * HOUR_NS) == []
+    shown = overview(db, DAY, DAY + 4 * HOUR_NS)
+    assert shown.by_team_series == {"law": [0, 100, 0, 40]}
+    assert [(row.name, row.spent_nano) for row in spend(db, "app")] == [("desk", 100), ("", 40)]

@@ -15,10 +15,12 @@ from noria.store.schema import latencies, rollups
 
 __all__ = [
     "IS_CALL",
+    "AppGroup",
     "Bucket",
     "Counter",
     "Group",
     "Overview",
+    "by_app",
     "counters",
     "overview",
 ]
@@ -49,6 +51,22 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class AppGroup:
+    """One application: its runs, and the calls of models that were made in them."""
+
+    name: str
+    runs: int
+    errors: int
+    """Runs that failed or were lost."""
+    calls: int
+    cost_nano: int
+    input_tokens: int
+    output_tokens: int
+    series: list[int]
+    """Runs in each bucket of the time asked for."""
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """What happened in a span of time. Errors are calls that failed or were lost."""
 
@@ -63,6 +81,8 @@ class Overview:
     by_team: list[Group]
     by_model_series: dict[str, list[int]]
     """For each model its cost in each bucket of `series`."""
+    by_team_series: dict[str, list[int]]
+    """The same for each team."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +123,9 @@ def overview(
             .group_by(rollups.c.start_ns, rollups.c.model)
         ).all()
         teams = connection.execute(
-            select(rollups.c.team.label("name"), *_GROUP_SUMS)
+            select(rollups.c.start_ns, rollups.c.team.label("name"), *_GROUP_SUMS)
             .where(*shown)
-            .group_by(rollups.c.team)
+            .group_by(rollups.c.start_ns, rollups.c.team)
         ).all()
         durations = connection.execute(
             select(latencies.c.start_ns, latencies.c.bucket, func.sum(latencies.c.calls))
@@ -134,8 +154,7 @@ def overview(
         )
         for start in starts
     ]
-    costs = {(row.start_ns, row.name): int(row.cost_nano) for row in sums}
-    by_model = _groups(sums)
+    by_model, by_team = _groups(sums), _groups(teams)
     every = [pair for pairs in buckets_at.values() for pair in pairs]
     return Overview(
         calls=sum(bucket.calls for bucket in series),
@@ -145,12 +164,50 @@ def overview(
         cost_nano=sum(bucket.cost_nano for bucket in series),
         series=series,
         by_model=by_model,
-        by_team=_groups(teams),
-        by_model_series={
-            group.name: [costs.get((start, group.name), 0) for start in starts]
-            for group in by_model
-        },
+        by_team=by_team,
+        by_model_series=_costs(sums, by_model, starts),
+        by_team_series=_costs(teams, by_team, starts),
     )
+
+
+def by_app(
+    db: Database, since_ns: int, until_ns: int, bucket: Literal["hour", "day"] = "hour"
+) -> list[AppGroup]:
+    """The applications that ran in `[since, until)`, out to whole buckets, the busiest first."""
+    grain, width = (HOUR, HOUR_NS) if bucket == "hour" else (DAY, DAY_NS)
+    since, until = since_ns - since_ns % width, -(-until_ns // width) * width
+    runs = rollups.c.kind == "app"
+    with db.read() as connection:
+        rows = connection.execute(
+            select(rollups.c.start_ns, rollups.c.app.label("name"), runs.label("run"), *_GROUP_SUMS)
+            .where(
+                rollups.c.grain == grain,
+                rollups.c.start_ns >= since,
+                rollups.c.start_ns < until,
+                rollups.c.app != "",
+                runs | IS_CALL,
+            )
+            .group_by(rollups.c.start_ns, rollups.c.app, runs)
+        ).all()
+    starts = range(since, until, width)
+    begun: dict[tuple[int, str], int] = {
+        (row.start_ns, row.name): int(row.calls) for row in rows if row.run
+    }
+    calls = {group.name: group for group in _groups(row for row in rows if not row.run)}
+    groups = []
+    for run in _groups(row for row in rows if row.run):
+        call = calls.get(run.name)
+        groups.append(
+            AppGroup(
+                run.name, run.calls, run.errors,
+                call.calls if call else 0,
+                call.cost_nano if call else 0,
+                call.input_tokens if call else 0,
+                call.output_tokens if call else 0,
+                [begun.get((start, run.name), 0) for start in starts],
+            )
+        )  # fmt: skip
+    return sorted(groups, key=lambda group: (-group.runs, group.name))
 
 
 def counters(db: Database) -> list[Counter]:
@@ -188,6 +245,14 @@ _GROUP_SUMS = tuple(
     func.sum(rollups.c[name]).label(name)
     for name in ("calls", "errors", "cost_nano", "input_tokens", "output_tokens")
 )
+
+
+def _costs(
+    rows: Iterable[Row[Any]], groups: Iterable[Group], starts: Iterable[int]
+) -> dict[str, list[int]]:
+    """For each name its cost in each bucket."""
+    costs = {(row.start_ns, row.name): int(row.cost_nano) for row in rows}
+    return {group.name: [costs.get((start, group.name), 0) for start in starts] for group in groups}
 
 
 def _groups(rows: Iterable[Row[Any]]) -> list[Group]:

@@ -18,14 +18,14 @@ __all__ = ["SpendRow", "spend"]
 
 # Spelled out: Postgres takes two parameters for two values, and so for two groupings.
 _A_DAY: ColumnElement[int] = literal_column(str(DAY_NS), BigInteger)
-By = Literal["key", "team", "user", "model", "day"]
-_COLUMN = {"key": "key_id", "team": "team", "user": "user", "model": "model"}
+By = Literal["key", "team", "user", "model", "app", "day"]
+_COLUMN = {"key": "key_id", "team": "team", "user": "user", "model": "model", "app": "app"}
 _CALLS = func.coalesce(func.sum(case((IS_CALL, rollups.c.calls), else_=0)), 0).label("calls")
 
 
 @dataclass(frozen=True, slots=True)
 class SpendRow:
-    """What one key, team, user or model has spent, or what one day has cost."""
+    """What one key, team, user, model or app has spent, or what one day has cost."""
 
     name: str
     """A key's id, a name, or a day as `2026-11-24` (UTC)."""

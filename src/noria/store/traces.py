@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,13 @@ __all__ = [
     "Evidence",
     "Recorded",
     "Remark",
+    "Sums",
     "Use",
     "content_of",
     "evidence_of",
     "find_trace",
     "find_tree",
+    "sums_of",
 ]
 
 
@@ -37,6 +39,15 @@ class Recorded:
     response: bytes | None
     response_media: str | None
     """`text/event-stream` where a stream could not be put together; None for JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What all spans of a trace add up to."""
+
+    cost_nano: int
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,23 @@ def find_tree(db: Database, identity: str) -> list[Span]:
             select(spans).where(_in_trace_of(identity)).order_by(spans.c.at)
         ).all()
         return _known(connection, found, identity)
+
+
+def sums_of(db: Database, trace_ids: Collection[str]) -> dict[str, Sums]:
+    """What each of these traces has cost as a whole."""
+    if not trace_ids:
+        return {}
+    columns = (
+        func.coalesce(func.sum(spans.c[name]), 0)
+        for name in ("cost_nano", "input_tokens", "output_tokens")
+    )
+    with db.read() as connection:
+        rows = connection.execute(
+            select(spans.c.trace_id, *columns)
+            .where(spans.c.trace_id.in_(trace_ids))
+            .group_by(spans.c.trace_id)
+        ).all()
+    return {trace_id: Sums(*map(int, sums)) for trace_id, *sums in rows}
 
 
 def content_of(db: Database, span: Span) -> Recorded:

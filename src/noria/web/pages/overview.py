@@ -24,6 +24,7 @@ from noria.web.render import (
 
 if TYPE_CHECKING:
     from noria.store import Database, Group, Overview
+    from noria.store.reports import AppGroup
 
 __all__ = ["routes"]
 
@@ -38,15 +39,15 @@ async def show(request: Request) -> Response:
     chosen = chosen_range(request, "24h")
     await in_thread(context.take_in)
     now, before = await in_thread(_both, context.db, chosen)
-    by_team = await in_thread(_team_series, context.db, now, chosen)
+    apps = await in_thread(_apps, context.db, chosen)
     shades = await in_thread(shades_of, request, "model")
     team_shades = await in_thread(shades_of, request, "team")
     return page(
         request,
         "overview.html",
-        {"now": now, "before": before, "ranges": RANGES, "range": chosen}
+        {"now": now, "before": before, "apps": apps, "ranges": RANGES, "range": chosen}
         | {"shades": shades, "team_shades": team_shades}
-        | _charts(now, by_team, shades | team_shades, chosen.bucket == "day"),
+        | _charts(now, shades | team_shades, chosen.bucket == "day"),
     )
 
 
@@ -68,26 +69,18 @@ def _both(db: Database, chosen: Range) -> tuple[Overview, Overview]:
     return overview(db, since, until, bucket), overview(db, since - (until - since), since, bucket)
 
 
-def _team_series(db: Database, now: Overview, chosen: Range) -> dict[str, list[int]]:
-    """For each team its spend in each bucket."""
-    from noria.store import spend
+def _apps(db: Database, chosen: Range) -> list[AppGroup]:
+    from noria.store.reports import by_app
 
-    ends = [bucket.start_ns for bucket in now.series[1:]] + [chosen.until_ns]
-    series: dict[str, list[int]] = {group.name: [0] * len(ends) for group in now.by_team}
-    for i, bucket in enumerate(now.series):
-        if bucket.calls:
-            for row in spend(db, "team", bucket.start_ns, ends[i]):
-                series.setdefault(row.name, [0] * len(ends))[i] = row.spent_nano
-    return series
+    bucket = cast(Literal["hour", "day"], chosen.bucket)
+    return by_app(db, chosen.since_ns, chosen.until_ns, bucket)
 
 
-def _charts(
-    now: Overview, by_team: dict[str, list[int]], shades: dict[str, str], daily: bool
-) -> dict[str, object]:
+def _charts(now: Overview, shades: dict[str, str], daily: bool) -> dict[str, object]:
     starts = [bucket.start_ns for bucket in now.series]
     models, teams = (_largest(groups) for groups in (now.by_model, now.by_team))
     spend = _stack(now.by_model_series, models, shades)
-    team_spend = _stack(by_team, teams, shades)
+    team_spend = _stack(now.by_team_series, teams, shades)
     calls = [
         Series("ok", "s0", [bucket.calls - bucket.errors for bucket in now.series]),
         Series("errors", "bad", [bucket.errors for bucket in now.series]),

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
-By = Literal["key", "team", "user", "model", "day"]
-_BY: tuple[By, ...] = ("team", "user", "key", "model", "day")
+By = Literal["key", "team", "user", "model", "app", "day"]
+_BY: tuple[By, ...] = ("team", "user", "key", "model", "app", "day")
 _DAY_NS = 86_400_000_000_000
 
 
 async def show(request: Request) -> Response:
-    """Rows by team, user, key, model or day. A key that is no administrator's sees its own row
+    """Rows by team, user, key, model, app or day. A key that is no administrator's sees its own row
     and the budgets that its calls must fit."""
     context, key = context_of(request), key_of(request)
     chosen = chosen_range(request, "30d")
