@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         heartbeat,
         register_holder,
     )
+    from noria.store.lineage import Answer, Redaction, answers_of, mark_deleted, redact
     from noria.store.marks import mark_of, raise_mark, trace_owner, trace_owners
     from noria.store.owner import owner_key, write_secret
     from noria.store.reports import Bucket, Counter, Group, Overview, counters, overview
@@ -65,6 +66,7 @@ _NAMES_OF = {
     "journal": "Journal Record read_records",
     "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
     "leases": "Grant Shortage grant grant_all heartbeat register_holder",
+    "lineage": "Answer Redaction answers_of mark_deleted redact",
     "marks": "mark_of raise_mark trace_owner trace_owners",
     "owner": "owner_key write_secret",
     "reports": "Bucket Counter Group Overview counters overview",
@@ -75,6 +77,7 @@ _NAMES_OF = {
 }
 
 __all__ = [
+    "Answer",
     "Bucket",
     "BudgetRow",
     "BudgetStatus",
@@ -91,8 +94,10 @@ __all__ = [
     "Page",
     "Record",
     "Recorded",
+    "Redaction",
     "Shortage",
     "SpendRow",
+    "answers_of",
     "budget_status",
     "content_of",
     "counters",
@@ -112,6 +117,7 @@ __all__ = [
     "heartbeat",
     "list_budgets",
     "list_keys",
+    "mark_deleted",
     "mark_of",
     "new_link",
     "open_database",
@@ -120,6 +126,7 @@ __all__ = [
     "poll_generation",
     "raise_mark",
     "read_records",
+    "redact",
     "redeem_link",
     "register_holder",
     "revoke_key",
