@@ -142,13 +142,18 @@ INPUT_VALUE, INPUT_MIME = "input.value", "input.mime_type"
 OUTPUT_VALUE, OUTPUT_MIME = "output.value", "output.mime_type"
 JSON_MIME = "application/json"
 
-CONTENT = (
+AGENT_INPUT, AGENT_OUTPUT = "pydantic_ai.all_messages", "final_result"
+FINISH_REASONS = {"tool_call": "tool_calls"}
+"""OpenAI's name of a reason that GenAI names otherwise."""
+
+_CONTENT = (
     INPUT_MESSAGES, OUTPUT_MESSAGES, INSTRUCTIONS, TOOL_DEFINITIONS, *TOOL_ARGUMENTS, *TOOL_RESULT,
     *QUERY, FOUND, LLM_INPUT, LLM_OUTPUT, LLM_PROMPTS, LLM_CHOICES, *PARAMETERS, LLM_TOOLS,
     EMBEDDINGS, *RETRIEVED, "reranker.input_documents.", FLAT_PROMPT, FLAT_COMPLETION,
-    "input.", "output.", "llm.prompt_template.", "llm.function_call", "metadata",
-    "all_messages_events", "pydantic_ai.all_messages", "final_result", "logfire.json_schema",
+    AGENT_INPUT, AGENT_OUTPUT, "input.", "output.", "llm.prompt_template.", "llm.function_call",
+    "metadata", "all_messages_events", "logfire.json_schema",
 )  # fmt: skip
+CONTENT = tuple(name.rstrip(".") for name in _CONTENT)
 """Beginnings of the names of attributes that carry texts of callers and models."""
 
 # Everything else

@@ -4,13 +4,14 @@ many tokens, at what price."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from noria.telemetry import names
+from noria.telemetry.attributes import count_of, number_of, words_of
 from noria.telemetry.messages import bodies, parameters
 from noria.types import Money, SpanKind, Status, Usage
 
@@ -25,7 +26,6 @@ __all__ = ["Prices", "price_finder", "record_of"]
 _MOST_BODY = 1024 * 1024
 _MOST_ATTRIBUTES = 100
 _MOST_TEXT = 1_000
-_MOST_TOKENS = 2**40
 _MOST_NANO = 2**53
 _CALLS = (SpanKind.CHAT, SpanKind.EMBEDDING)
 
@@ -48,9 +48,9 @@ def record_of(
     kind = _kind(span)
     asked = parameters(found)
     model = (
-        _words(found, names.REQUEST_MODELS)
-        or _words(asked, ("model",))
-        or _words(found, names.RESPONSE_MODELS)
+        words_of(found, names.REQUEST_MODELS)
+        or words_of(asked, ("model",))
+        or words_of(found, names.RESPONSE_MODELS)
     )
     target = _target(found, model)
     error = _error(span, content)
@@ -82,7 +82,7 @@ def record_of(
             meta["target"] = target
         if found.get(names.STREAM) is True or asked.get("stream") is True:
             meta["stream"] = True
-        seconds = _number(found, names.FIRST_CHUNKS)
+        seconds = number_of(found, names.FIRST_CHUNKS)
         if seconds is not None and seconds < 1e9:
             meta["ttft"] = round(seconds * 1000, 3)
     attributes: dict[str, Any] = {"source": "otlp", "otel": _others(span, content)}
@@ -130,14 +130,14 @@ def _kind(span: ForeignSpan) -> SpanKind:
 
 def _name(span: ForeignSpan, kind: SpanKind) -> str:
     if kind is SpanKind.TOOL:
-        return _words(span.attributes, names.TOOL_NAMES) or span.name or str(kind)
+        return words_of(span.attributes, names.TOOL_NAMES) or span.name or str(kind)
     return span.name or str(kind)
 
 
 def _target(found: dict[str, Any], model: str | None) -> str | None:
     """`provider:model` in noria's words, by what the span says of who answered."""
-    answered = _words(found, names.RESPONSE_MODELS) or model
-    provider = _words(found, names.PROVIDERS)
+    answered = words_of(found, names.RESPONSE_MODELS) or model
+    provider = words_of(found, names.PROVIDERS)
     if answered is None or provider is None or (model is not None and ":" in model):
         return model if model is not None and ":" in model else None
     provider = provider.lower()
@@ -147,13 +147,13 @@ def _target(found: dict[str, Any], model: str | None) -> str | None:
 def _figures(found: dict[str, Any], priced_as: str | None, prices: Prices) -> dict[str, Any]:
     """Tokens and cost of a call. What a span says it cost wins over the table."""
     counts = {
-        "in": _count(found, names.INPUTS),
-        "out": _count(found, names.OUTPUTS),
-        "cached": _count(found, names.CACHED),
-        "reasoning": _count(found, names.REASONING),
+        "in": count_of(found, names.INPUTS),
+        "out": count_of(found, names.OUTPUTS),
+        "cached": count_of(found, names.CACHED),
+        "reasoning": count_of(found, names.REASONING),
     }
     figures: dict[str, Any] = {name: count for name, count in counts.items() if count is not None}
-    reported = _number(found, names.COSTS_USD)
+    reported = number_of(found, names.COSTS_USD)
     if reported is not None:
         figures["cost"] = min(Money.from_usd(Decimal(repr(reported))), _MOST_NANO)
     elif figures and priced_as is not None and (price := prices(priced_as)) is not None:
@@ -162,7 +162,7 @@ def _figures(found: dict[str, Any], priced_as: str | None, prices: Prices) -> di
             output_tokens=counts["out"] or 0,
             cached_tokens=counts["cached"] or 0,
             reasoning_tokens=counts["reasoning"] or 0,
-            cache_write_tokens=_count(found, names.CACHE_WRITES) or 0,
+            cache_write_tokens=count_of(found, names.CACHE_WRITES) or 0,
         )
         figures["cost"] = min(price.cost(usage), _MOST_NANO)
     return figures
@@ -206,27 +206,3 @@ def _short(value: object) -> object:
         return value
     text = value if isinstance(value, str) else orjson.dumps(value).decode()
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
-
-
-def _words(found: dict[str, Any], of: Iterable[str]) -> str | None:
-    for name in of:
-        value = found.get(name)
-        if isinstance(value, str) and value:
-            return value[:200]
-    return None
-
-
-def _number(found: dict[str, Any], of: Iterable[str]) -> float | None:
-    """The first of these that is a finite number and not below 0."""
-    for name in of:
-        value = found.get(name)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
-            number = float(value)
-            if 0 <= number < float("inf"):
-                return number
-    return None
-
-
-def _count(found: dict[str, Any], of: Iterable[str]) -> int | None:
-    number = _number(found, of)
-    return None if number is None else min(int(number), _MOST_TOKENS)
