@@ -9,9 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
+from noria.cli import evidence as evidences
 from noria.cli import options
 from noria.cli.home import Home, open_home
-from noria.cli.output import AsJson, emit
+from noria.cli.output import AsJson, emit, note
 from noria.cli.spans import content, describe, line, print_table, row
 from noria.types import Span, SpanKind, Status
 
@@ -82,12 +83,13 @@ def show(
     trace_id: Annotated[str, typer.Argument(metavar="ID", help="A trace's or a span's id.")],
     as_json: AsJson = False,
 ) -> None:
-    """Show the exact messages, tokens, times and cost of one trace."""
-    from noria.store import find_trace
+    """Show the exact messages, tokens, times and cost of one trace, and its documents."""
+    from noria.store import evidence_of, find_trace
 
     with open_home() as home:
         home.take_in()
         recorded = find_trace(home.db, trace_id)
+        evidence = evidence_of(home.db, recorded[0].span.trace_id)
     if as_json:
         emit(
             {
@@ -98,10 +100,41 @@ def show(
                     for one in recorded
                 ],
             }
+            | evidences.as_json(evidence, recorded)
         )
         return
     for one in recorded:
         describe(one)
+    evidences.describe_evidence(evidence, recorded)
+
+
+@app.command()
+def redact(
+    document: Annotated[
+        str, typer.Option("--document", metavar="ID", help="The document's id, as `show` has it.")
+    ],
+    index: Annotated[str | None, typer.Option(help="Only as found in this index.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take a document's text out of the record of every run that used it.
+
+    All that went in and came out of such a run goes, since a model may have said the text in other
+    words; so do later turns of its conversation. Times, tokens and costs stay. It cannot be undone.
+    """
+    from noria.store import answers_of
+    from noria.store import redact as take_out
+
+    with open_home() as home:
+        home.take_in()
+        runs = sum(one.redacted_ns is None for one in answers_of(home.db, document, index))
+        if runs and not yes:
+            typer.confirm(f"Take out all texts of {runs} runs?", abort=True, err=True)
+        gone = take_out(home.db, document, index)
+    if as_json:
+        emit({"traces": gone.traces, "spans": gone.spans, "turns": gone.turns})
+        return
+    note(f"Redacted {gone.traces} runs ({gone.spans} spans, {gone.turns} turns of conversations).")
 
 
 @app.command()
