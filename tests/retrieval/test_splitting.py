@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,9 @@ markdown = st.lists(
         st.sampled_from(
             ["# One\n", "## Two\n", "### Three #\n", "\n\n", "```\n", "~~~ py\n", "| a | b |\n"]
         ),
-        st.sampled_from(["- item\n", "A sentence. And one more! ", "word ", "x = 1\n", "\t", "語。"]),
+        st.sampled_from(
+            ["- item\n", "A sentence. And one more! ", "word ", "x = 1\n", "\t", "語。"]
+        ),
         st.text(max_size=60),
         st.integers(1, 400).map(lambda n: "y" * n),
     ),
@@ -38,7 +42,7 @@ def test_nothing_is_lost_and_nothing_is_too_long(text: str, chunking: Chunking) 
         covered[passage.start : passage.end] = b"\1" * (passage.end - passage.start)
     for character, seen in zip(text, covered, strict=True):
         assert seen or character.isspace()
-    for one, other in zip(passages, passages[1:], strict=False):
+    for one, other in itertools.pairwise(passages):
         assert one.start < other.start
         assert one.end < other.end
         if other.start < one.end:
@@ -50,7 +54,7 @@ def test_each_passage_begins_with_the_end_of_the_one_before() -> None:
     text = " ".join(f"word{number}" for number in range(300))
     passages = split(text, Chunking(60, 20))
     assert len(passages) > 5
-    for one, other in zip(passages, passages[1:], strict=False):
+    for one, other in itertools.pairwise(passages):
         repeated = text[other.start : one.end]
         assert 15 <= estimate_tokens(repeated) <= 20
         assert one.text.endswith(repeated)

@@ -37,7 +37,8 @@ class VectorStore(Protocol):
     def put(
         self, chunks: Sequence[int], shelves: Sequence[int], vectors: NDArray[np.float32]
     ) -> None:
-        """Keep the vectors of chunks, in place of what was kept for them before.
+        """Keep the vectors of chunks. A chunk's vector never changes: what is embedded anew is a
+        new chunk. To put one again is no mistake.
 
         Args:
             chunks: their numbers.

@@ -38,7 +38,7 @@ indexes = Table(
     Column("dimensions", Integer),
     Column("store", Text, nullable=False),
     Column("settings", Text, nullable=False),
-    # Rises with every change of what a search can find, so that what is in memory is known as old.
+    # Rises with every change of `chunk_vectors`, so that what is in memory is known to be old.
     Column("version", BigInteger, nullable=False),
     # When the last pass ended; null until the first one has.
     Column("built_ns", BigInteger),
