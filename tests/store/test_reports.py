@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noria.store import Database, counters, list_budgets, overview, set_budget, spend
-from noria.store.reports import by_app
+from noria.store.reports import by_app, tally
 from noria.store.rollups import DAY_NS, HOUR_NS, bucket_ms, bucket_of, percentile
 from noria.types import Budget, Subject, Window
 from tests.store.support import Process, take_in
@@ -131,3 +131,7 @@ def test_applications_and_teams_over_time(db: Database, process: Process) -> Non
     shown = overview(db, DAY, DAY + 4 * HOUR_NS)
     assert shown.by_team_series == {"law": [0, 100, 0, 40]}
     assert [(row.name, row.spent_nano) for row in spend(db, "app")] == [("desk", 100), ("", 40)]
+    assert tally(db, "kind") == {"app": 2, "chat": 2, "step": 1}
+    assert tally(db, "app") == {"desk": 2}
+    assert tally(db, "model") == {"big": 2}
+    assert tally(db, "team", key_id="key_none") == {}

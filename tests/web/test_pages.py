@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from html import unescape
 from html.parser import HTMLParser
 
@@ -14,10 +15,11 @@ from noria.store import find_spans, list_keys
 from noria.store.budgets import list_budgets
 from noria.types import Subject
 from tests.support.seed import agent
+from tests.support.seed_apps import run
 from tests.web.conftest import Site
 
 PAGES = ["/overview?range=7d", "/overview?range=90d", "/chat", "/traces", "/spend", "/spend?by=day",
-         "/spend?by=key", "/spend?by=model", "/keys", "/keys/new", "/models"]  # fmt: skip
+         "/spend?by=app", "/spend?by=key", "/spend?by=model", "/keys", "/keys/new", "/models"]  # fmt: skip
 
 
 class Attributes(HTMLParser):
@@ -91,9 +93,34 @@ def test_traces_are_searched_and_filtered_by_the_address(site: Site, admin: http
     )
 
 
-def test_trace_shows_tree_messages_and_copies(site: Site, admin: httpx2.Client) -> None:
-    import time
+def test_traces_sort_by_a_column(site: Site, admin: httpx2.Client) -> None:
+    text = admin.get("/traces?sort=cost&kind=chat").text
+    costs = [float(cost) for cost in re.findall(r'r1"><span title="([0-9.]+) USD"', text)]
+    assert len(costs) == 50
+    assert costs == sorted(costs, reverse=True)
+    dearest = max(span.cost_nano for span in find_spans(site.seeded.db, limit=1000).rows)
+    assert costs[0] == dearest / 1e9
+    assert 'aria-sort="descending"' in text
+    assert "of the newest" in text
 
+
+def test_runs_are_listed_with_what_was_called_in_them(site: Site, admin: httpx2.Client) -> None:
+    trace = run(site.seeded, time.time_ns(), app="desk")
+    text = admin.get("/traces?app=desk").text
+    assert text.count("<tr>") == 2
+    assert trace in text
+    assert ">424<" in text
+    assert 'title="0.00012 USD"' in text
+    assert "desk · 1 run<" in admin.get("/traces").text
+    with site.sign_in("ben") as client:
+        listed = client.get("/traces").text
+        assert "desk" not in listed
+        assert trace not in client.get("/traces?app=desk").text
+    assert 'href="/apps/desk"' in admin.get("/overview").text
+    assert 'href="/traces?app=desk"' in admin.get("/spend?by=app").text
+
+
+def test_trace_shows_tree_messages_and_copies(site: Site, admin: httpx2.Client) -> None:
     trace = agent(site.seeded, time.time_ns())
     text = admin.get(f"/traces/{trace}").text
     assert text.count('<svg class="bar') == 4

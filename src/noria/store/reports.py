@@ -23,6 +23,7 @@ __all__ = [
     "by_app",
     "counters",
     "overview",
+    "tally",
 ]
 
 
@@ -208,6 +209,30 @@ def by_app(
             )
         )  # fmt: skip
     return sorted(groups, key=lambda group: (-group.runs, group.name))
+
+
+def tally(
+    db: Database, by: Literal["kind", "app", "model", "team"], key_id: str | None = None
+) -> dict[str, int]:
+    """How many spans there are of each kind, runs of each application, or calls of each model or
+    team, the most first. Those without a name are left out.
+
+    Args:
+        db: the database.
+        by: what to count.
+        key_id: only what this key did.
+    """
+    column, number = rollups.c[by], func.sum(rollups.c.calls)
+    where = [rollups.c.grain == DAY, column != ""]
+    if by == "app":
+        where.append(rollups.c.kind == "app")
+    elif by != "kind":
+        where.append(IS_CALL)
+    if key_id is not None:
+        where.append(rollups.c.key_id == key_id)
+    with db.read() as connection:
+        rows = connection.execute(select(column, number).where(*where).group_by(column)).all()
+    return dict(sorted(((name, int(n)) for name, n in rows), key=lambda row: (-row[1], row[0])))
 
 
 def counters(db: Database) -> list[Counter]:

@@ -1,25 +1,29 @@
-"""What was called: the newest first, filtered by the address, page by page."""
+"""What was called: the newest first or sorted, filtered by the address, page by page."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from noria.types import SpanKind, Status, utc_now
+from noria.types import Span, SpanKind, Status, utc_now
 from noria.web.render import context_of, in_thread, key_of, page
 
 if TYPE_CHECKING:
-    from noria.store import Database, Key, Page, SpendRow
+    from noria.store import Database, Key
 
 __all__ = ["routes"]
 
 ROWS = 50
+SORTED = 2_000
+"""The newest so many are looked at where they are to be sorted: any order, at a known cost."""
 _SINCE = {
     "1h": ("last hour", timedelta(hours=1)),
     "24h": ("last 24 hours", timedelta(hours=24)),
@@ -28,15 +32,25 @@ _SINCE = {
 }
 _DURATION = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min)?\s*")
 _UNITS = {None: 1.0, "ms": 1.0, "s": 1000.0, "min": 60_000.0}
+_SORTS: dict[str, Callable[[Span], float | None]] = {
+    "in": lambda span: span.input_tokens,
+    "out": lambda span: span.output_tokens,
+    "first": lambda span: span.ttft_ms,
+    "duration": lambda span: span.duration_ms,
+    "cost": lambda span: span.cost_nano,
+}
+_FILTERS = ("q", "status", "model", "key", "team", "app", "kind", "over", "since")
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """What the filters offer. A model and a team come with the number of their calls."""
+class Listing:
+    """One page of rows."""
 
-    models: list[SpendRow]
-    teams: list[SpendRow]
-    keys: list[Key]
+    rows: list[Span]
+    next: str | None
+    """The cursor of the page after it."""
+    looked_at: int | None
+    """How many were sorted; None where they are in the order of time."""
 
 
 async def show(request: Request) -> Response:
@@ -47,37 +61,41 @@ async def show(request: Request) -> Response:
     found = await in_thread(_find, context.db, query, None if key.admin else key.id)
     # htmx only takes the rows of the answer: the filters are on the screen already.
     partial = "hx-request" in request.headers
-    choices = (
-        Choices([], [], []) if partial or not key.admin else await in_thread(_choices, context.db)
-    )
     values = {
         "found": found,
-        "filters": _filters(choices, context.catalogue.names()),
+        "filters": [] if partial else await in_thread(_filters, context.db, key),
         "filtered": any(query.get(name) for name in _FILTERS),
+        "sort": query.get("sort"),
     }
     return page(request, "traces.html", values)
 
 
-def _filters(choices: Choices, models: list[str]) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """Name, what it says while it is not set, and the options of each filter."""
-    keys = [(key.id, f"{key.name or key.user or key.team or 'key'} …{key.hint}")
-            for key in choices.keys]  # fmt: skip
+def _filters(db: Database, key: Key) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """Name, what it says while it is not set, and the options of each filter, counted."""
+    from noria.store import list_keys
+    from noria.store.reports import tally
+
+    own = None if key.admin else key.id
+
+    def counted(by: Literal["kind", "app", "model", "team"], unit: str) -> list[tuple[str, str]]:
+        return [
+            (name, f"{name} · {n:,} {unit if n == 1 else unit + 's'}")
+            for name, n in tally(db, by, own).items()
+        ]
+
+    keys = list_keys(db) if key.admin else []
     filters = [
         ("status", "Any status", [(str(one), str(one)) for one in Status]),
-        ("model", "Any model", _counted(choices.models) or [(name, name) for name in models]),
-        ("team", "Any team", _counted(choices.teams)),
-        ("key", "Any key", keys),
-        ("kind", "Any kind", [(str(one), str(one)) for one in SpanKind]),
+        ("app", "Any app", counted("app", "run")),
+        ("model", "Any model", counted("model", "call")),
+        ("team", "Any team", counted("team", "call") if key.admin else []),
+        ("key", "Any key", [
+            (one.id, f"{one.name or one.user or one.team or 'key'} …{one.hint}") for one in keys
+        ]),
+        ("kind", "Any kind", counted("kind", "span")),
         ("since", "Any time", [(name, title) for name, (title, _) in _SINCE.items()]),
-    ]
+    ]  # fmt: skip
     return [one for one in filters if one[2]]
-
-
-def _counted(rows: list[SpendRow]) -> list[tuple[str, str]]:
-    return [(row.name, f"{row.name} ({row.calls:,})") for row in rows]
-
-
-_FILTERS = ("q", "status", "model", "key", "team", "kind", "over", "since")
 
 
 def milliseconds(text: str) -> float | None:
@@ -86,39 +104,44 @@ def milliseconds(text: str) -> float | None:
     return float(match[1]) * _UNITS[match[2]] if match else None
 
 
-def _find(db: Database, query: object, own_key: str | None) -> Page:
-    from starlette.datastructures import QueryParams
-
+def _find(db: Database, query: QueryParams, own_key: str | None) -> Listing:
     from noria.store import find_spans
 
-    assert isinstance(query, QueryParams)
-    status, kind = query.get("status"), query.get("kind")
+    status, kind, worth = query.get("status"), query.get("kind"), _SORTS.get(query.get("sort", ""))
     since = _SINCE.get(query.get("since", ""))
-    return find_spans(
+    found = find_spans(
         db,
-        limit=ROWS,
-        cursor=query.get("cursor") or None,
+        limit=SORTED if worth else ROWS,
+        cursor=None if worth else query.get("cursor") or None,
         status=status if status in list(Status) else None,
         kind=kind if kind in list(SpanKind) else None,
         model=query.get("model") or None,
         key_id=own_key or query.get("key") or None,
         team=query.get("team") or None,
+        app=query.get("app") or None,
         min_ms=milliseconds(query.get("over", "")),
         since_ns=int((utc_now() - since[1]).timestamp() * 1e9) if since else None,
         text=query.get("q") or None,
         # Parts of a trace show only to those who look for what only a part has.
         roots_only=not any(query.get(name) for name in ("q", "model", "kind")),
     )
+    _add_up(db, found.rows)
+    if worth is None:
+        return Listing(found.rows, found.next, None)
+    rows = sorted(found.rows, key=lambda span: worth(span) or 0, reverse=True)
+    return Listing(rows[:ROWS], None, len(rows))
 
 
-def _choices(db: Database) -> Choices:
-    from noria.store import list_keys, spend
+def _add_up(db: Database, rows: list[Span]) -> None:
+    """A run costs what was called in it: its own span has no tokens and no price."""
+    from noria.store.traces import sums_of
 
-    return Choices(
-        [row for row in spend(db, "model") if row.name],
-        [row for row in spend(db, "team") if row.name],
-        list_keys(db),
-    )
+    runs = [span for span in rows if span.kind is SpanKind.APP and span.parent_id is None]
+    sums = sums_of(db, {span.trace_id for span in runs})
+    for span in runs:
+        if (whole := sums.get(span.trace_id)) is not None:
+            span.cost_nano = whole.cost_nano
+            span.input_tokens, span.output_tokens = whole.input_tokens, whole.output_tokens
 
 
 routes = [Route("/traces", show)]
