@@ -10,7 +10,8 @@ import sys
 import pytest
 
 PUBLIC = {
-    "noria": "Budget Label Money Principal Span SpanKind Status Usage Window __version__",
+    "noria": "App Budget Document Label Model Money Principal Span SpanKind Status Usage Verdict "
+    "Window __version__ check step",
     "noria.gateway": "Application Applications Collector Door Endpoint Gateway Marks Place Sink "
     "Trace Work here open_gateway run_intake run_worker span",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "

@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from noria.apps.batch import BatchReport, run_batch
     from noria.apps.checks import Check, Verdict, check
     from noria.apps.executor import Executor, Placement, use_executor
+    from noria.apps.failures import as_api_error
     from noria.apps.function import Function
     from noria.apps.judging import Evidence, Judgement, judge, settle
     from noria.apps.loader import load_app
     from noria.apps.model import Model
     from noria.apps.plain import close, current_place
     from noria.apps.resource import Resource
-    from noria.apps.runs import Run, RunResult, as_api_error, start
+    from noria.apps.runs import Run, RunResult, start
     from noria.apps.steps import step
     from noria.apps.threads import follow_threads
 
@@ -28,13 +29,14 @@ _NAMES_OF = {
     "batch": "BatchReport run_batch",
     "checks": "Check Verdict check",
     "executor": "Executor Placement use_executor",
+    "failures": "as_api_error",
     "function": "Function",
     "judging": "Evidence Judgement judge settle",
     "loader": "load_app",
     "model": "Model",
     "plain": "close current_place",
     "resource": "Resource",
-    "runs": "Run RunResult as_api_error start",
+    "runs": "Run RunResult start",
     "steps": "step",
     "threads": "follow_threads",
 }

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from noria.apps.function import Function
 from noria.apps.model import Model
@@ -123,19 +123,30 @@ class App:
         concurrency: int | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
-    def chat(self, function: Any = None, /, **keywords: Any) -> Any:
+    def chat(  # type: ignore[misc]
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        concurrency: int | None = None,
+    ) -> Any:
         """Offer a function that answers a person's `question`; a parameter `history` takes what was
         said before. The application's first chat function answers under its name as a model.
 
         Args:
             function: the function, which stays what it is: it can be called as before.
-            **keywords: `name` (by default the function's), `timeout` (seconds for one attempt),
-                `retries` (further attempts) and `concurrency` (runs at the same time).
+            name: what it is called at the doors; by default the function's name.
+            timeout: seconds for one attempt.
+            retries: further attempts when one fails.
+            concurrency: runs at the same time; further ones wait.
 
         Raises:
             AppError: the function or a keyword cannot be used.
         """
-        return self._decorate(function, "chat", keywords)
+        return self._decorate(function, name, "chat", timeout, retries, concurrency, None)
 
     @overload
     def task(self, function: Callable[P, R], /) -> Callable[P, R]: ...
@@ -151,32 +162,37 @@ class App:
         schedule: str | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
-    def task(self, function: Any = None, /, **keywords: Any) -> Any:
-        """Offer a function of any signature. Keywords as for `chat`, and `schedule`: a cron line in
-        UTC, such as `"0 6 * * *"`, by which it runs by itself."""
-        return self._decorate(function, "task", keywords)
+    def task(  # type: ignore[misc]
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        concurrency: int | None = None,
+        schedule: str | None = None,
+    ) -> Any:
+        """Offer a function of any signature. The keywords are those of `chat`, and `schedule`: a
+        cron line in UTC, such as `"0 6 * * *"`, by which it runs by itself."""
+        return self._decorate(function, name, "task", timeout, retries, concurrency, schedule)
 
-    def _decorate(self, function: Any, kind: Any, keywords: dict[str, Any]) -> Any:
-        if function is None:
-            return lambda function: self._register(function, kind, keywords)
-        return self._register(function, kind, keywords)
+    def _decorate(
+        self, call: Any, name: str | None, kind: Literal["chat", "task"], *how: Any
+    ) -> Any:
+        def register(call: Any) -> Any:
+            if not inspect.isfunction(call):
+                self._refuse(f"@app.{kind} stands before a function, not before {call!r}")
+            function = Function(self, name or call.__name__, kind, call, *how)
+            other = self.functions.setdefault(function.name, function)
+            if other is not function:
+                raise AppError(
+                    f"{function.where}: {self.name} has two functions {function.name}; the other "
+                    f"one stands in {other.where}."
+                )
+            return _placed(function)
 
-    def _register(self, call: Any, kind: Any, keywords: dict[str, Any]) -> Any:
-        if not inspect.isfunction(call):
-            self._refuse(f"@app.{kind} stands before a function, not before {call!r}")
-        keywords = dict(keywords)
-        name = keywords.pop("name", None) or call.__name__
-        try:
-            function = Function(self, name, kind, call, **keywords)
-        except TypeError as unknown:
-            self._refuse(f"@app.{kind}: {str(unknown).removeprefix('Function.__init__() ')}")
-        if name in self.functions:
-            raise AppError(
-                f"{function.where}: {self.name} has two functions {name}; the other one stands in "
-                f"{self.functions[name].where}."
-            )
-        self.functions[name] = function
-        return _placed(function)
+        return register if call is None else register(call)
 
     # What functions use
 
@@ -295,7 +311,7 @@ class App:
         """The function that answers under the application's name as a model."""
         return next((one for one in self.functions.values() if one.kind == "chat"), None)
 
-    def _refuse(self, why: str) -> Any:
+    def _refuse(self, why: str) -> NoReturn:
         raise AppError(f"{self.where}: {why}.")
 
 
@@ -342,6 +358,6 @@ def _placed(function: Function) -> Callable[..., Any]:
 
             return answer_sync(function, named(args, kwargs))
 
-    wrapper = functools.wraps(call)(wrapper)
-    wrapper.__noria__ = function
-    return wrapper
+    wrapped: Callable[..., Any] = functools.update_wrapper(wrapper, call)
+    vars(wrapped)["__noria__"] = function
+    return wrapped

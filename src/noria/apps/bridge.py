@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import os
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["in_thread", "iterate", "wait"]
+__all__ = ["in_thread", "in_time", "iterate", "running_loop", "wait"]
 
 T = TypeVar("T")
 
@@ -42,12 +43,43 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
 
 
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop that runs in this thread."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def in_time(seconds: float, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a function, and wait for it at most so long. A function cannot be stopped: then it goes
+    on in its thread, and what it gives is dropped.
+
+    Raises:
+        TimeoutError: it did not end in time.
+    """
+    promised: Future[T] = Future()
+    context = contextvars.copy_context()
+
+    def work() -> None:
+        try:
+            promised.set_result(context.run(function, *args, **kwargs))
+        except BaseException as failure:  # noqa: BLE001 - it is raised in the thread that waits
+            promised.set_exception(failure)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        return promised.result(seconds)
+    except TimeoutError:
+        if promised.done():
+            raise
+        raise TimeoutError(f"It did not end within {seconds:g} s.") from None
+
+
 def wait(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The result of a coroutine, for code that does not await. It runs on a loop of its own, in
     this thread or, where a loop runs in this one already, in another."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
+    if running_loop() is None:
         return asyncio.run(make())
     found: list[T] = []
     failed: list[BaseException] = []
@@ -102,8 +134,6 @@ def iterate(make: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
         if helper.is_alive():
             begun.wait()
             loop, task = running[0]
-            try:
+            with contextlib.suppress(RuntimeError):  # it ended just now
                 loop.call_soon_threadsafe(task.cancel)
-            except RuntimeError:  # it ended just now
-                pass
             helper.join()

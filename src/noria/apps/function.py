@@ -163,8 +163,8 @@ class Function:
     def argument_schema(self) -> dict[str, Any]:
         """The JSON schema of the arguments, an object."""
         schema = self.arguments.model_json_schema(by_alias=True)
-        for field in schema.get("properties", {}).values():
-            field.pop("title", None)
+        for described in schema.get("properties", {}).values():
+            described.pop("title", None)
         return schema | {"title": self.name}
 
     def return_schema(self) -> dict[str, Any]:

@@ -16,18 +16,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from noria.apps.bridge import in_thread
+from noria.apps.failures import as_api_error, may_help
 from noria.apps.judging import check_later, check_now
 from noria.apps.running import Running, running
 from noria.apps.values import as_json, as_text
-from noria.errors import AnswerError, ApiError, StoreUnavailable
+from noria.errors import ApiError
 from noria.gateway.tracing import Place, Work, here, span
 from noria.types import SpanKind
 
 if TYPE_CHECKING:
     from noria.apps.app import App
-    from noria.apps.function import Function
 
-__all__ = ["Run", "RunResult", "as_api_error", "start"]
+__all__ = ["Run", "RunResult", "start"]
 
 _MOST_WAITING = 256
 _END: Any = object()
@@ -140,7 +140,7 @@ class Run:
             async for piece in self.pieces():
                 yield piece if isinstance(piece, str) else as_text(piece)
         except Exception as failure:
-            raise as_api_error(failure, self.running.function, self.trace_id) from failure
+            raise as_api_error(failure, self.running.function.full_name, self.trace_id) from failure
 
     async def pieces(self) -> AsyncIterator[Any]:
         """The pieces as the function gave them, and its own exceptions. Otherwise as `stream`."""
@@ -190,7 +190,7 @@ class Run:
         try:
             return await self.value()
         except Exception as failure:
-            raise as_api_error(failure, self.running.function, self.trace_id) from failure
+            raise as_api_error(failure, self.running.function.full_name, self.trace_id) from failure
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._came.set()
@@ -305,30 +305,3 @@ async def _from_thread(generator: Any) -> AsyncIterator[Any]:
             yield piece
     finally:
         await in_thread(generator.close)
-
-
-def may_help(failure: Exception) -> bool:
-    """Whether trying again may help: not where a caller was refused or asked for nonsense."""
-    if isinstance(failure, ApiError):
-        return failure.status >= 500 or (
-            failure.status == 429 and failure.code != "budget_exhausted"
-        )
-    return True
-
-
-def as_api_error(failure: Exception, function: Function, trace_id: str) -> ApiError:
-    """A failure of a run as its caller may know it. What user code says in an exception may hold
-    what the caller may not read, so that is left to the trace."""
-    match failure:
-        case ApiError():
-            return failure
-        case AnswerError():
-            return ApiError(502, "unusable_answer", failure.message)
-        case StoreUnavailable():
-            return ApiError(503, "store_unavailable", failure.message, retry_after=2)
-        case _:
-            return ApiError(
-                500, "app_failed",
-                f"{function.full_name} failed with {type(failure).__name__}. The trace says why: "
-                f"noria trace show {trace_id}",
-            )  # fmt: skip

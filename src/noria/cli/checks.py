@@ -219,7 +219,7 @@ def _weights() -> Iterator[Finding]:
 
 
 def _server(config: Config) -> Iterator[Finding]:
-    from noria.cli.home import running_server
+    from noria.gateway.serving import running_server
     from noria.models.local import LOCAL
     from noria.models.state import Phase, StateFile
 

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from noria.cli.ask import Answer, Door
-from noria.cli.home import Home, open_home, running_server
+from noria.cli.home import Home, open_home
 from noria.errors import ApiError, NoriaError
+from noria.gateway.serving import running_server
 from noria.store.owner import owner_key
 
 if TYPE_CHECKING:

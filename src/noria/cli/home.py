@@ -5,17 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from noria.config import Config
     from noria.store import Database
 
-__all__ = ["Home", "Server", "open_home", "running_server"]
-
-_HEALTH_SECONDS = 2.0
+__all__ = ["Home", "open_home"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,24 +52,3 @@ def open_home(config: Config | None = None) -> Iterator[Home]:
         yield home
     finally:
         home.db.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A server that answers, and what it says of itself at `/health`."""
-
-    url: str
-    health: dict[str, Any]
-
-
-def running_server(home: Path) -> Server | None:
-    """The server that runs on this home and answers; None without one."""
-    import httpx2
-    import orjson
-
-    try:
-        url = str(orjson.loads((home / "serve.json").read_bytes())["url"]).rstrip("/")
-        answer = httpx2.get(f"{url}/health", timeout=_HEALTH_SECONDS).raise_for_status()
-        return Server(url, dict(answer.json()))
-    except (OSError, ValueError, KeyError, TypeError, httpx2.HTTPError):
-        return None

@@ -1,0 +1,213 @@
+"""Plain Python that calls a function, a model or an index outside of any run: on behalf of the key
+in `NORIA_KEY`, and without one of the owner of the home.
+
+The home's gateway is opened when it is first needed, on an event loop in a thread of its own, and
+closed when the process ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from noria.errors import NoriaError
+from noria.gateway.tracing import Place, Trace, here
+
+if TYPE_CHECKING:
+    from noria.config import Config
+    from noria.gateway import Gateway
+    from noria.models import EngineDirectory
+    from noria.store import Database, Key
+
+__all__ = ["Opened", "close", "current_place", "open_beside", "open_plainly"]
+
+_BESIDE_A_SERVER = 300
+"""The row of its counts: beyond those of the server's own processes."""
+_SETTLE_SECONDS = 10.0
+
+_lock = threading.Lock()
+_opened: Opened | None = None
+
+
+class Opened:
+    """The gateway of a home, open in this process."""
+
+    gateway: Gateway
+    db: Database
+
+    def __init__(self, work: Callable[[Opened], None]) -> None:
+        self.stop = asyncio.Event()
+        self._ready = threading.Event()
+        self._failure: BaseException | None = None
+        self._key: Key | None = None
+
+        def run() -> None:
+            try:
+                work(self)
+            except BaseException as failure:  # noqa: BLE001 - it is raised where it was opened
+                self._failure = failure
+            self._ready.set()
+
+        self._thread = threading.Thread(target=run, name="noria", daemon=True)
+        self._thread.start()
+        self._ready.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def begin(self, gateway: Gateway, db: Database, key: Key | None) -> None:
+        """Say that it is open."""
+        self.gateway, self.db, self._key = gateway, db, key
+        self._ready.set()
+
+    def place(self) -> Place:
+        """A place for a trace of its own."""
+        assert self._key is not None
+        return Place(self.gateway, Trace(self._key))
+
+    def close(self) -> None:
+        """Wait for the checks that are under way, then close."""
+        if self._thread.is_alive():
+            self.gateway.loop.call_soon_threadsafe(self.stop.set)
+            self._thread.join()
+
+
+async def current_place() -> Place:
+    """Where the calling code is: in its run, or else at the beginning of a trace of its own.
+
+    Raises:
+        NoriaError: there is no run and this is a process of an application; or the home cannot be
+            opened.
+    """
+    place = here.get()
+    if place is not None:
+        return place
+    opened = _opened
+    if opened is None:
+        opened = await asyncio.to_thread(open_plainly)
+    return opened.place()
+
+
+def open_plainly() -> Opened:
+    """Open the home that belongs to the working folder; once for a process.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+        StoreUnavailable: the database cannot be reached.
+        NoriaError: this is a process of an application, or NORIA_KEY is no key of this home.
+    """
+    application = os.environ.get("NORIA_APP")
+    if application:
+        raise NoriaError(
+            f"Something was asked for outside of any run, in a process of {application}, so it is "
+            "not known on whose behalf.",
+            "Call models, indexes and functions from a function of the application, from a thread "
+            "that it starts, or from a concurrent.futures.ProcessPoolExecutor that it uses.",
+        )
+    return _open(_work_plainly)
+
+
+def open_beside(config: Config) -> Opened:
+    """Open a home in a child process of one that has it open already."""
+
+    def work(opened: Opened) -> None:
+        from noria.models.state import EngineAddresses
+        from noria.store import Database
+
+        db = Database(config.store_url, config.home, sync=config.journal.sync)
+        try:
+            asyncio.run(_keep_open(opened, config, db, EngineAddresses(config.home), None))
+        finally:
+            db.close()
+
+    return _open(work)
+
+
+def close() -> None:
+    """Close what was opened for plain calls; the next one opens it again."""
+    global _opened
+    with _lock:
+        opened, _opened = _opened, None
+    if opened is not None:
+        opened.close()
+
+
+def _open(work: Callable[[Opened], None]) -> Opened:
+    global _opened
+    with _lock:
+        if _opened is None:
+            from noria.apps.threads import follow_threads
+
+            follow_threads()
+            _opened = Opened(work)
+            # Before the threads that checks run in are joined, which atexit is too late for.
+            threading._register_atexit(close)  # type: ignore[attr-defined]
+        return _opened
+
+
+def _work_plainly(opened: Opened) -> None:
+    from noria.config import load
+    from noria.gateway.serving import running_server
+    from noria.models.host import EngineHost
+    from noria.models.state import EngineAddresses
+    from noria.store import open_database, sync_budgets
+
+    config = load()
+    db = open_database(config)
+    try:
+        sync_budgets(db, config)
+        key = _key(config, db)
+        if running_server(config.home) is not None:
+            engines = EngineAddresses(config.home)
+            asyncio.run(_keep_open(opened, config, db, engines, key, _BESIDE_A_SERVER))
+            return
+        host = EngineHost(config)
+        host.start(pull=())
+        try:
+            asyncio.run(_keep_open(opened, config, db, host, key))
+        finally:
+            host.stop()
+    finally:
+        db.close()
+
+
+def _key(config: Config, db: Database) -> Key:
+    from noria.store import digest, find_key, owner_key
+
+    secret = os.environ.get("NORIA_KEY") or owner_key(config.home, db).read_text().strip()
+    key = find_key(db, digest(secret))
+    if key is None or key.revoked_ns is not None:
+        raise NoriaError(
+            "NORIA_KEY is not a key of this home, or was revoked.",
+            "Unset it to call as the home's owner, or make a key: noria key create",
+        )
+    return key
+
+
+async def _keep_open(
+    opened: Opened,
+    config: Config,
+    db: Database,
+    engines: EngineDirectory,
+    key: Key | None,
+    row: int = 0,
+) -> None:
+    from noria.apps.judging import settle
+    from noria.gateway import open_gateway
+
+    async with open_gateway(config, db, engines, row=row, rows=row + 1) as gateway:
+        opened.begin(gateway, db, key)
+        await opened.stop.wait()
+        await settle(_SETTLE_SECONDS)
+
+
+def _after_fork() -> None:
+    """A child has neither the thread nor the lock's holder."""
+    global _opened, _lock
+    _opened, _lock = None, threading.Lock()
+    here.set(None)
+
+
+os.register_at_fork(after_in_child=_after_fork)
