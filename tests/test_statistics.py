@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noria.statistics import wilson, z_score
+from noria.statistics import t_score, wilson, z_score
 
 
 def test_against_published_figures():
@@ -57,3 +57,19 @@ def test_refuses_what_is_no_share(arguments):
 
 def test_z_score():
     assert z_score(0.95) == pytest.approx(1.959964, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "freedom", "published"),
+    [
+        (0.95, 1, 12.706), (0.95, 2, 4.303), (0.95, 5, 2.571), (0.95, 30, 2.042), (0.99, 10, 3.169),
+        (0.9, 4, 2.132), (0.95, 120, 1.980), (0.95, 100_000, 1.960), (0.99, 1, 63.657),
+    ],
+)  # fmt: skip
+def test_t_score_is_that_of_the_tables(confidence, freedom, published):
+    assert t_score(confidence, freedom) == pytest.approx(published, abs=6e-4)
+
+
+@given(st.floats(0.01, 0.999), st.integers(1, 10_000))
+def test_t_is_wider_than_z(confidence, freedom):
+    assert z_score(confidence) <= t_score(confidence, freedom)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import sqrt
+from math import exp, lgamma, log, log1p, sqrt
 
-__all__ = ["Interval", "wilson", "z_score"]
+__all__ = ["Interval", "t_score", "wilson", "z_score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +59,57 @@ def z_score(confidence: float) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, which is not between 0 and 1")
     return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+@lru_cache(maxsize=256)
+def t_score(confidence: float, freedom: float) -> float:
+    """`z_score` where the standard error is itself estimated (Student 1908).
+
+    Args:
+        confidence: between 0 and 1.
+        freedom: degrees of freedom, such as one less than the number of observations.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    low = z_score(confidence)
+    if freedom <= 0:
+        raise ValueError(f"freedom is {freedom}, which is not above 0")
+    high = max(1.0, low)
+    while _outside(high, freedom) > 1 - confidence:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if _outside(middle, freedom) > 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _outside(t: float, freedom: float) -> float:
+    """The chance that a t variable is beyond `t` on either side: an incomplete beta function."""
+    return _beta(freedom / (freedom + t * t), freedom / 2, 0.5)
+
+
+def _beta(x: float, a: float, b: float) -> float:
+    """The regularised incomplete beta function, by its continued fraction (Lentz's method)."""
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _beta(1 - x, b, a)
+    tiny = 1e-300
+    c, d = 1.0, 1 / max(tiny, 1 - (a + b) * x / (a + 1))
+    fraction = d
+    for m in range(1, 2000):
+        for step in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / (1 + step * d or tiny)
+            c = 1 + step / c or tiny
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    front = lgamma(a + b) - lgamma(a) - lgamma(b) + a * log(x) + b * log1p(-x)
+    return exp(front) * fraction / a
