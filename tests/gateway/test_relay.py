@@ -28,7 +28,7 @@ DONE = b"data: [DONE]\n\n"
 
 def relayed(stream: bytes, cuts: list[int], *, wants_usage: bool) -> tuple[Relay, bytes]:
     sent: list[bytes] = []
-    relay = Relay(sent.append, lambda: None, wants_usage=wants_usage, keep=True, choices=1)
+    relay = Relay(sent.append, lambda: None, wants_usage=wants_usage, choices=1)
     places = sorted({cut % (len(stream) + 1) for cut in cuts})
     for start, end in zip([0, *places], [*places, len(stream)], strict=True):
         relay.feed(stream[start:end])
@@ -51,7 +51,7 @@ def test_pieces_make_no_difference(
     assert (relay.usage.input_tokens, relay.usage.output_tokens) == (7, 3)
     assert sent == events + (USAGE if wants_usage else b"")
     assert b"".join(relay.kept).startswith(events)
-    assert relay.pieces == sum(bool(text) for text in texts)
+    assert relay.written().pieces == sum(bool(text) for text in texts)
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(min_value=0), max_size=8))
@@ -85,5 +85,5 @@ def test_comments_and_named_events_pass() -> None:
     stream = b": ping\n\nevent: message\n" + delta("a") + delta(None, "stop") + DONE
     relay, sent = relayed(stream, [], wants_usage=False)
     assert relay.complete
-    assert relay.pieces == 1
+    assert relay.written().pieces == 1
     assert sent == stream[: -len(DONE)]

@@ -148,7 +148,6 @@ class Attempt:
                 self._forward,
                 self._stop_listening,
                 wants_usage=self._request.wants_usage,
-                keep=self._record.content,
                 choices=self._request.choices,
             )
         try:
@@ -380,7 +379,8 @@ class Attempt:
 
     def _estimate_stream(self, relay: Relay) -> Usage:
         usage = self._estimate(0)
-        usage.output_tokens = max(relay.pieces, relay.text_bytes // _BYTES_PER_TOKEN)
+        written = relay.written()
+        usage.output_tokens = max(written.pieces, written.text_bytes // _BYTES_PER_TOKEN)
         return usage
 
 

@@ -32,6 +32,7 @@ _STATUS_LINES = {
     for status in HTTPStatus
 }
 _JSON = (b"content-type", b"application/json")
+_EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
 
 
 class Incoming:
@@ -93,6 +94,8 @@ class Lane(asyncio.Protocol, Sink):
         """Set when the client has closed the connection."""
         self._closing = False
         self._chunked = True
+        self._begun = b""
+        """The head of a stream, until its first piece is written."""
         self._answering = False
         """Whether a part of the present answer was written."""
         self.client = ("", 0)
@@ -266,7 +269,7 @@ class Lane(asyncio.Protocol, Sink):
     def _done(self) -> None:
         """The answer was handed to the transport; go on with what was sent ahead."""
         current, self._current, self._task, self._flow = self._current, None, None, None
-        self._answering = False
+        self.answering = False
         transport = self._transport
         if transport is None or current is None:
             return
@@ -305,7 +308,7 @@ class Lane(asyncio.Protocol, Sink):
         """Something went wrong inside noria: say so, or cut a stream that has begun."""
         if self._current is None:
             return
-        if self._answering:
+        if self.answering:
             self.abort()
         else:
             self.fail([], error)
@@ -350,29 +353,29 @@ class Lane(asyncio.Protocol, Sink):
 
     def begin(self, headers: Headers, flow: Flow) -> None:
         self._flow = flow
-        self.start(
-            200,
-            [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), *headers],
-        )
+        # The head goes out with the first piece, which follows at once.
+        self._begun = self._head_of_stream(200, [*_EVENT_STREAM, *headers])
         if self._slow:
             flow.pause()
 
     def write(self, data: bytes) -> None:
         if self._transport is None:
             return
+        begun, self._begun = self._begun, b""
         if self._chunked:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._transport.write(b"%b%x\r\n%b\r\n" % (begun, len(data), data))
         else:
-            self._transport.write(data)
+            self._transport.write(begun + data)
 
     def finish(self, last: bytes) -> None:
         if self._transport is not None:
+            begun, self._begun = self._begun, b""
             if not self._chunked:
-                self._transport.write(last)
+                self._transport.write(begun + last)
             elif last:
-                self._transport.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(last), last))
+                self._transport.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (begun, len(last), last))
             else:
-                self._transport.write(b"0\r\n\r\n")
+                self._transport.write(begun + b"0\r\n\r\n")
         self._done()
 
     # Writing, also for the ASGI bridge
@@ -389,15 +392,18 @@ class Lane(asyncio.Protocol, Sink):
 
     def start(self, status: int, headers: Headers) -> None:
         """Write the head of an answer whose length is not known."""
+        head = self._head_of_stream(status, headers)
+        if self._transport is not None:
+            self._transport.write(head)
+
+    def _head_of_stream(self, status: int, headers: Headers) -> bytes:
         current = self._current
         self._chunked = current is None or not current.http_1_0
         if not self._chunked and current is not None:
             current.keep_alive = False  # Only the end of the connection marks the end.
         self._answering = True
-        if self._transport is None:
-            return
         extra = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
-        self._transport.write(self._head(status, headers, False) + extra)
+        return self._head(status, headers, False) + extra
 
     def acknowledge(self) -> None:
         """Say that the request has come and is being worked on, before there is an answer."""

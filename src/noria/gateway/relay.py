@@ -1,25 +1,29 @@
 """A stream on its way through: passed on as it comes, searched for what must be known.
 
-Whole events are looked at once: is it an event at all, does it carry usage, does an answer end
-here. The usage chunk is taken out again for a caller who did not ask for it, and the end of the
-stream is kept back until it stands in the journal.
+Whole events are looked at once: is it an event at all, does it carry usage, does the stream end
+here. What came together is passed on together. The usage chunk is taken out again for a caller who
+did not ask for it, and the end of the stream is kept back until it stands in the journal.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from noria.models import usage_of
+from noria.models.wire import events as data_of_events
 from noria.types import Usage
 
-__all__ = ["Relay"]
+__all__ = ["Relay", "Written"]
 
 _MOST_EVENT_BYTES = 4 * 1024 * 1024
 _DONE = b"data: [DONE]\n\n"
+_OTHER_LINES = (b":", b"event:", b"id:", b"retry:")
+_loads = orjson.loads
 
 
 class Relay:
@@ -29,28 +33,28 @@ class Relay:
         write: takes the bytes for the caller.
         done: called once, when the stream is known to be complete or to be broken.
         wants_usage: whether the caller asked for the usage chunk.
-        keep: whether the events are kept for the record.
         choices: how many answers must end.
     """
 
     def __init__(
-        self, write: Callable[[bytes], None], done: Callable[[], None], *,
-        wants_usage: bool, keep: bool, choices: int,
-    ) -> None:  # fmt: skip
+        self,
+        write: Callable[[bytes], None],
+        done: Callable[[], None],
+        *,
+        wants_usage: bool,
+        choices: int,
+    ) -> None:
         self._write = write
         self._done = done
         self._wants_usage = wants_usage
-        self._keep = keep
-        self._unfinished = choices
+        self._choices = choices
         self._tail = b""
         self.kept: list[bytes] = []
+        """The events, as they came."""
         self.usage: Usage | None = None
         self.first_token_ns: int | None = None
         self.forwarded = False
         """Whether a byte has gone to the caller, after which nothing can be tried again."""
-        self.pieces = 0
-        """Events that carried a part of an answer; an estimate of tokens where usage is missing."""
-        self.text_bytes = 0
         self.complete = False
         """The stream came to its proper end."""
         self.error: str | None = None
@@ -64,18 +68,18 @@ class Relay:
             data = self._tail + data
         if b"\r" in data:
             data = data.replace(b"\r\n", b"\n")
-        cut = data.rfind(b"\n\n")
-        if cut < 0:
+        end = data.rfind(b"\n\n") + 2
+        if end < 2:
             self._tail = data
             if len(data) > _MOST_EVENT_BYTES:
-                self._break("The upstream server sent an event of over 4 MiB.")
+                self.error = "The upstream server sent an event of over 4 MiB."
+                self._done()
             return
-        self._tail = data[cut + 2 :]
-        events = data[: cut + 2]
+        self._tail = data[end:]
+        events = data[:end]
         passed = self._look(events)
+        self.kept.append(events if self.error is None else passed)
         if passed:
-            if self._keep:
-                self.kept.append(events)
             self.forwarded = True
             self._write(passed)
         if self.complete or self.error is not None:
@@ -85,7 +89,7 @@ class Relay:
         """The upstream's answer is over. Without `[DONE]` it counts if every choice finished."""
         if self.complete or self.error is not None:
             return
-        if self._unfinished <= 0:
+        if self.written().finished >= self._choices:
             self.complete = True
         else:
             self.error = "The upstream server's stream ended before the answer did."
@@ -95,66 +99,96 @@ class Relay:
         """What must follow once the end is in the journal."""
         return _DONE
 
-    def _break(self, message: str) -> None:
-        self.error = message
-        self._done()
+    def written(self) -> Written:
+        """What the stream has given so far."""
+        return Written.of(self.kept)
 
     def _look(self, events: bytes) -> bytes:
         """Search whole events; give what may be passed on."""
-        rebuilt: list[bytes] | None = None
         parts = events[:-2].split(b"\n\n")
+        kept_back: set[int] = set()
         for number, event in enumerate(parts):
-            keep = True
-            if event.startswith(b"data: {"):
-                keep = self._look_at(event[6:])
-            elif event.startswith(b"data:"):
-                content = event[5:].strip()
-                if content == b"[DONE]":
-                    self.complete = True
-                    keep = False
-                else:
-                    keep = self._look_at(content)
-            elif event and not event.startswith((b":", b"event:", b"id:", b"retry:")):
-                self.error = "The upstream server sent what is no event stream."
-                keep = False
-            elif b"\ndata:" in event:
-                keep = self._look_at(event.split(b"\ndata:", 1)[1].strip())
-            if not keep and rebuilt is None:
-                rebuilt = parts[:number]
-            elif keep and rebuilt is not None:
-                rebuilt.append(event)
-            if self.complete or self.error is not None:
-                break
-        if rebuilt is None:
+            if self.first_token_ns is not None and event.startswith(b"data: {"):
+                try:
+                    chunk = _loads(event[6:])
+                    if chunk.get("choices") and not chunk.get("usage"):
+                        continue  # by far the most: a further part of an answer
+                except orjson.JSONDecodeError:
+                    pass
+            if not self._passes(event):
+                kept_back.add(number)
+                if self.complete or self.error is not None:
+                    kept_back.update(range(number, len(parts)))
+                    break
+        if not kept_back:
             return events
-        return b"\n\n".join(rebuilt) + b"\n\n" if rebuilt else b""
+        return b"".join(
+            event + b"\n\n" for number, event in enumerate(parts) if number not in kept_back
+        )
 
-    def _look_at(self, text: bytes) -> bool:
-        """Look at one chunk's JSON. Tells whether it may be passed on."""
+    def _passes(self, event: bytes) -> bool:
+        """Look at one event closely. Tells whether it may be passed on."""
+        if not event.startswith(b"data:"):
+            if event and not event.startswith(_OTHER_LINES):
+                self.error = "The upstream server sent what is no event stream."
+                return False
+            if b"\ndata:" not in event:
+                return True
+        text = event[event.index(b"data:") + 5 :].strip()
+        if text == b"[DONE]":
+            self.complete = True
+            return False
         try:
-            chunk: Any = orjson.loads(text)
+            chunk: Any = _loads(text)
             choices = chunk.get("choices")
         except (orjson.JSONDecodeError, AttributeError):
             self.error = "The upstream server sent an event that is not JSON."
             return False
-        usage = chunk.get("usage")
-        if usage:
+        if chunk.get("usage"):
             self.usage = usage_of(chunk)
             if not choices:
                 return self._wants_usage
-        if not choices:
-            if "error" in chunk:
-                self.error = "The upstream server failed in mid-answer."
-                return False
-            return True
-        for choice in choices:
-            delta = choice.get("delta") or {}
-            text_ = delta.get("content") or delta.get("reasoning_content")
-            if text_ or delta.get("tool_calls"):
-                self.pieces += 1
-                self.text_bytes += len(text_) if text_ else 0
-                if self.first_token_ns is None:
-                    self.first_token_ns = time.monotonic_ns()
-            if choice.get("finish_reason"):
-                self._unfinished -= 1
+        if not choices and "error" in chunk:
+            self.error = "The upstream server failed in mid-answer."
+            return False
+        if self.first_token_ns is None and any(map(_carries, choices or ())):
+            self.first_token_ns = time.monotonic_ns()
         return True
+
+
+@dataclass(slots=True)
+class Written:
+    """What a stream has given so far, for an estimate of tokens where usage is missing."""
+
+    pieces: int = 0
+    """Events that carried a part of an answer."""
+    text_bytes: int = 0
+    finished: int = 0
+    """Choices that came to their end."""
+
+    @classmethod
+    def of(cls, events: Iterable[bytes]) -> Written:
+        """Read it from the events, as they came."""
+        written = cls()
+        for data in data_of_events(b"".join(events)):
+            for choice in _loads(data).get("choices") or ():
+                written.pieces += _carries(choice)
+                written.text_bytes += len(_text(choice))
+                written.finished += bool(isinstance(choice, dict) and choice.get("finish_reason"))
+        return written
+
+
+def _carries(choice: Any) -> bool:
+    """Whether a part of an answer is in it."""
+    return bool(_text(choice) or _delta(choice).get("tool_calls"))
+
+
+def _text(choice: Any) -> str:
+    delta = _delta(choice)
+    text = delta.get("content") or delta.get("reasoning_content")
+    return text if isinstance(text, str) else ""
+
+
+def _delta(choice: Any) -> dict[str, Any]:
+    delta = choice.get("delta") if isinstance(choice, dict) else None
+    return delta if isinstance(delta, dict) else {}

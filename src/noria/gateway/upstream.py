@@ -121,12 +121,13 @@ class Exchange:
             self.on_stream is not None and status == 200 and b"event-stream" in content_type
         )
 
-    def piece(self, data: bytes) -> None:
-        if self.streaming:
+    def hand_on(self) -> None:
+        """Of a stream, hand on what has come together."""
+        if self.streaming and self.body:
+            data = self.body[0] if len(self.body) == 1 else b"".join(self.body)
+            self.body.clear()
             if self.on_stream is not None:
                 self.on_stream(data)
-        else:
-            self.body.append(data)
 
     def complete(self) -> None:
         self._link = None
@@ -210,7 +211,9 @@ class Link(asyncio.Protocol):
         exchange.deadline = self._pool.loop.time() + exchange.stall
         try:
             self._parser.feed_data(data)
+            exchange.hand_on()
         except httptools.HttpParserError as malformed:
+            exchange.hand_on()
             self._release()
             exchange.fail("upstream_malformed", f"The upstream server broke HTTP: {malformed}.")
             self.drop()
@@ -256,7 +259,7 @@ class Link(asyncio.Protocol):
             exchange.fail("upstream_too_large", "The upstream server's answer has over 64 MiB.")
             self.drop()
             return
-        exchange.piece(data)
+        exchange.body.append(data)
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
@@ -267,6 +270,7 @@ class Link(asyncio.Protocol):
         elif self._transport is not None:
             self._transport.close()
         if exchange is not None:
+            exchange.hand_on()
             exchange.complete()
 
 
