@@ -96,7 +96,7 @@ class Lane(asyncio.Protocol, Sink):
         self._chunked = True
         self._begun = b""
         """The head of a stream, until its first piece is written."""
-        self._answering = False
+        self.answering = False
         """Whether a part of the present answer was written."""
         self.client = ("", 0)
         self.deadline = door.now() + door.config.limits.idle_seconds
@@ -401,7 +401,7 @@ class Lane(asyncio.Protocol, Sink):
         self._chunked = current is None or not current.http_1_0
         if not self._chunked and current is not None:
             current.keep_alive = False  # Only the end of the connection marks the end.
-        self._answering = True
+        self.answering = True
         extra = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
         return self._head(status, headers, False) + extra
 

@@ -12,6 +12,7 @@ from noria.gateway.lane import Incoming, Lane, date_line
 __all__ = ["Reception"]
 
 _TICK_SECONDS = 0.5
+_BACKLOG = 2048
 
 
 class Reception(abc.ABC):
@@ -36,7 +37,9 @@ class Reception(abc.ABC):
     async def open(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
         self.address = listener.getsockname()[:2]
-        self._server = await self.loop.create_server(lambda: Lane(self), sock=listener)
+        self._server = await self.loop.create_server(
+            lambda: Lane(self), sock=listener, backlog=_BACKLOG
+        )
         self._ticking = self.loop.create_task(self._tick())
 
     async def close(self, patience: float) -> None:
