@@ -1,10 +1,12 @@
-"""An index of an application: it shows the checks of a run what was found in it."""
+"""An index of an application: it shows the checks of a run what was found in it, and a run that is
+run again finds what it found before."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from noria.apps.plain import current_place
+from noria.apps.replay import replaying
 from noria.apps.running import running
 from noria.retrieval import Index
 
@@ -21,7 +23,10 @@ class OwnIndex(Index):
         super().__init__(*args, ambient=current_place, **keywords)
 
     async def explain(self, question: str, **keywords: Any) -> list[Found]:
-        found = await super().explain(question, **keywords)
+        record = replaying.get()
+        found = await record.find(self.name, question, **keywords) if record else None
+        if found is None:
+            found = await super().explain(question, **keywords)
         run = running.get()
         if run is not None:
             run.searched([one.document for one in found])

@@ -13,6 +13,7 @@ from noria.cli import evidence as evidences
 from noria.cli import options
 from noria.cli.home import Home, open_home
 from noria.cli.output import AsJson, emit, note
+from noria.cli.replay import replay
 from noria.cli.spans import content, describe, line, print_table, row
 from noria.types import Span, SpanKind, Status
 
@@ -162,6 +163,9 @@ def tail(
         for span in _follow(home, filters):
             typer.echo(orjson.dumps(row(span)).decode() if as_json else line(span))
             sys.stdout.flush()
+
+
+app.command()(replay)
 
 
 def _find(home: Home, limit: int, filters: dict[str, Any]) -> Iterator[Span]:
