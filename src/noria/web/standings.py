@@ -31,12 +31,12 @@ class Axis:
     def marks(self) -> Markup:
         """The numbers under the column."""
         texts = Markup().join(
-            Markup('<text x="{}" y="10" text-anchor="middle">{:.0f}</text>').format(
+            Markup('<text x="{}" y="15" text-anchor="middle">{:.0f}</text>').format(
                 min(_WIDTH - 14, max(14, self.place(tick))), tick
             )
             for tick in self.ticks
         )
-        return Markup('<svg class="axis" viewBox="0 0 {} 12" role="presentation">{}</svg>').format(
+        return Markup('<svg class="axis" viewBox="0 0 {} 20" role="presentation">{}</svg>').format(
             _WIDTH, texts
         )
 
@@ -69,5 +69,5 @@ def dot(axis: Axis, rating: Rating, shade: str) -> Markup:
         told += f", between {rating.lower:.0f} and {rating.upper:.0f}"
     return Markup(
         '<svg class="dot" viewBox="0 0 {} 20" preserveAspectRatio="none" role="img"'
-        ' aria-label="{}">{}{}<ellipse class="{}" cx="{}" cy="10" rx="4" ry="5"/></svg>'
+        ' aria-label="{}">{}{}<path class="point {}" d="M{} 10h0.01"/></svg>'
     ).format(_WIDTH, told, grid, whisker, shade, x)

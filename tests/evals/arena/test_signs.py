@@ -18,9 +18,7 @@ from noria.evals.arena.signs import names_itself, refuses
         ("acme:wizard-70b", "I, Wizard, say so.", "Wizard"),
     ],
 )
-def test_a_contestant_that_names_itself_is_noticed(
-    contestant: str, answer: str, word: str
-) -> None:
+def test_a_contestant_that_names_itself_is_noticed(contestant: str, answer: str, word: str) -> None:
     assert names_itself(contestant, ["Hello.", answer]) == word
 
 
