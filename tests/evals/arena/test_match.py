@@ -1,4 +1,4 @@
-"""Battles through the door: nobody is named before the vote, each vote counts once or says why not."""
+"""Battles through the door: nobody is named before the vote; each vote counts once, or says why."""
 
 from __future__ import annotations
 
