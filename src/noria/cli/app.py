@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import chat, doctor, key, model, serve, spend, trace
+from noria.cli import arena, chat, doctor, key, model, serve, spend, trace
 
 __all__ = ["app"]
 
@@ -44,4 +44,5 @@ app.add_typer(model.app, name="model")
 app.add_typer(key.app, name="key")
 app.command("spend")(spend.spend)
 app.add_typer(trace.app, name="trace")
+app.add_typer(arena.app, name="arena")
 app.command("doctor")(doctor.doctor)
