@@ -20,6 +20,7 @@ from noria.errors import ConfigError
 from noria.types import Budget, Label
 
 __all__ = [
+    "Apps",
     "Arena",
     "Budgets",
     "Config",
@@ -227,6 +228,13 @@ class Engines(Section):
     """Stop an engine that nobody used for so long; 0 keeps it."""
 
 
+class Apps(Section):
+    """Applications that are served."""
+
+    reload: bool = True
+    """Whether a file that has changed is loaded anew while the server runs."""
+
+
 class Arena(Section):
     """Blind battles between contestants."""
 
@@ -269,6 +277,7 @@ class Config(Section):
     recording: Recording = Recording()
     engines: Engines = Engines()
     telemetry: Telemetry = Telemetry()
+    apps: Apps = Apps()
     arena: Arena = Arena()
 
     @property

@@ -22,6 +22,9 @@ from noria.errors import ConfigError, HomeBusy
 from noria.types import EVERY_GROUP, Label
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from noria.apps.host import AppHost
     from noria.config import Config
     from noria.gateway import Gateway
     from noria.gateway.asgi import ASGIApp
@@ -35,26 +38,41 @@ _SHORTEST_ADMIN_KEY = 20
 
 
 def serve(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Files of applications to serve.", metavar="APP.PY")
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 takes a free one.")] = None,
     config: Annotated[Path | None, typer.Option(help="The configuration file.")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that answer requests.")] = None,
+    reload: Annotated[
+        bool | None, typer.Option(help="Load a file of applications anew when it changes.")
+    ] = None,
 ) -> None:
-    """Open the door: the API, the pages, and the models of this machine."""
+    """Open the door: the API, the pages, the models of this machine, and applications."""
     from noria.config import load
 
-    flags = {"server": {"host": host, "port": port, "workers": workers}}
-    run(load(config, flags=flags))
+    flags: dict[str, dict[str, Any]] = {
+        "server": {"host": host, "port": port, "workers": workers},
+        "apps": {"reload": reload},
+    }
+    run(load(config, flags=flags), files or [])
 
 
-def run(config: Config) -> None:
+def run(config: Config, files: Sequence[Path] = ()) -> None:
     """Serve until SIGTERM or Ctrl-C.
 
+    Args:
+        config: the configuration.
+        files: the files that applications stand in.
+
     Raises:
+        AppError: a file is missing.
         HomeBusy: another process serves this home or holds the port.
         ConfigError: a setting cannot be used.
         StoreUnavailable: the database does not answer.
     """
+    from noria.apps.host import AppHost
     from noria.gateway.supervisor import Supervisor
     from noria.models.host import EngineHost
 
@@ -68,12 +86,16 @@ def run(config: Config) -> None:
     access = _prepare(config)
     (config.home / "limits").unlink(missing_ok=True)
     engines = EngineHost(config)
+    apps = AppHost(config, files)
     supervisor = Supervisor()
     try:
-        supervisor.add("intake", partial(_intake, config, listener), last=True)
+        supervisor.add("intake", partial(_intake, config, listener, apps), last=True)
         for number in range(config.server.workers):
-            supervisor.add(f"worker {number}", partial(_worker, config, listener, engines, number))
-        supervisor.add("engines", partial(_engines, engines, listener))
+            work = partial(_worker, config, listener, engines, apps, number)
+            supervisor.add(f"worker {number}", work)
+        supervisor.add("engines", partial(_engines, engines, listener, apps))
+        if files:
+            supervisor.add("apps", partial(_apps, apps, engines, listener))
         _announce_in(config.home, url)
         _greet(config, url, access)
         supervisor.run()
@@ -82,18 +104,24 @@ def run(config: Config) -> None:
         (config.home / "serve.json").unlink(missing_ok=True)
 
 
-def _worker(config: Config, listener: socket.socket, engines: EngineHost, number: int) -> None:
+def _worker(
+    config: Config, listener: socket.socket, engines: EngineHost, apps: AppHost, number: int
+) -> None:
+    from noria.apps.client import AppClient
     from noria.gateway import run_worker
 
     engines.leave()
-    run_worker(config, listener, engines, _pages(config), number, config.server.workers)
+    apps.leave()
+    known = AppClient if apps.files else None
+    run_worker(config, listener, engines, _pages(config), number, apps.rows, known)
 
 
-def _engines(engines: EngineHost, listener: socket.socket) -> None:
+def _engines(engines: EngineHost, listener: socket.socket, apps: AppHost) -> None:
     """Keep the embedded models, and show how their weights come."""
     from noria.cli.pulling import show_pulls
 
     listener.close()
+    apps.leave()
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     engines.start()
@@ -102,11 +130,18 @@ def _engines(engines: EngineHost, listener: socket.socket) -> None:
     engines.stop()
 
 
-def _intake(config: Config, listener: socket.socket) -> None:
+def _apps(apps: AppHost, engines: EngineHost, listener: socket.socket) -> None:
+    engines.leave()
+    listener.close()
+    apps.run()
+
+
+def _intake(config: Config, listener: socket.socket, apps: AppHost) -> None:
     from noria.gateway import run_intake
     from noria.telemetry import run_export
 
     listener.close()
+    apps.leave()
     run_intake(config, partial(run_export, config))
 
 

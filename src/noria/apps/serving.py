@@ -1,0 +1,195 @@
+"""What an application's process answers with: calls that the doors send, made into runs."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import hmac
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from noria.apps.app import App
+from noria.apps.directory import app_secret
+from noria.apps.keys import Visitors
+from noria.apps.runs import start
+from noria.apps.talk import Talk, read_chat
+from noria.apps.visit import Visit
+from noria.apps.wire import ChatWire, delta_event, error_event, result_event
+from noria.errors import ApiError
+from noria.gateway.core import Gateway
+from noria.gateway.lane import Incoming, Lane
+from noria.gateway.reception import Reception
+from noria.gateway.tracing import Place, Trace
+from noria.types import Label
+
+if TYPE_CHECKING:
+    from noria.store import Database
+
+__all__ = ["AppReception"]
+
+log = logging.getLogger("noria.apps")
+
+_EVENTS = [(b"content-type", b"text/event-stream")]
+
+
+class AppReception(Reception):
+    """Answers the doors' calls of the applications of one file.
+
+    Args:
+        apps: the applications.
+        gateway: the core of this process.
+        db: the store.
+    """
+
+    def __init__(self, apps: Sequence[App], gateway: Gateway, db: Database) -> None:
+        super().__init__(gateway.config)
+        self._apps = {app.name: app for app in apps}
+        self._gateway = gateway
+        self._db = db
+        self._visitors = Visitors(db)
+        self._credential = b"Bearer " + app_secret(gateway.config.home).encode()
+
+    async def respond(self, incoming: Incoming, lane: Lane) -> None:
+        if not hmac.compare_digest(incoming.header(b"authorization") or b"", self._credential):
+            lane.fail([], ApiError(401, "invalid_api_key", "Only noria's own doors come in here."))
+            return
+        lane.acknowledge()
+        visit, body = Visit.unpack(incoming.content())
+        try:
+            await self._receive(visit, body, lane)
+            return
+        except ApiError as refusal:
+            error = refusal
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("a call of %s failed", visit.app)
+            error = ApiError(500, "internal_error", "noria failed to answer; its log says why.")
+        if lane.answering:
+            lane.finish(error_event(error))
+        else:
+            lane.fail([], error)
+
+    async def _receive(self, visit: Visit, body: bytes, lane: Lane) -> None:
+        app = self._apps.get(visit.app)
+        if app is None:
+            raise ApiError(404, "app_not_found", f"{visit.app} is not in this file any more.")
+        key = await self._visitors.find(visit.key)
+        trace = Trace(key, visit.trace, Label(visit.mark))
+        place = Place(
+            self._gateway,
+            trace,
+            visit.parent,
+            app.name,
+            self.config.recording.content and key.record_content,
+            counted=True,
+        )
+        talk = Talk(self._db, self._gateway.marks, trace, app.name, visit.conversation)
+        if visit.function is None:
+            await self._chat(app, visit, body, place, talk, lane)
+        else:
+            await self._call(app, visit.function, visit, body, place, talk, lane)
+
+    async def _chat(
+        self, app: App, visit: Visit, body: bytes, place: Place, talk: Talk, lane: Lane
+    ) -> None:
+        """Answer a chat request with the application's chat function."""
+        function = app.answers
+        if function is None:
+            raise ApiError(
+                404, "function_not_found",
+                f"{app.name} has no chat function, so it answers to no chat. It has: "
+                f"{', '.join(app.functions) or 'none'}.",
+                param="model",
+            )  # fmt: skip
+        request = orjson.loads(body)
+        question, said = read_chat(request["messages"])
+        await talk.begin(said)
+        run = start(
+            app,
+            function.name,
+            {"question": question},
+            place,
+            variant=visit.variant,
+            history=talk.history,
+        )
+        wire = ChatWire(request["model"], run.trace_id)
+        if not visit.stream:
+            text = (await run.result()).text
+            await talk.end(question, text)
+            lane.answer([], wire.whole(text, place.trace.usage))
+            return
+        answer = ""
+        async for piece in _paced(run.stream(), lane):
+            answer += piece
+            lane.write(wire.chunk(piece))
+        await talk.end(question, answer)
+        wants_usage = (request.get("stream_options") or {}).get("include_usage")
+        lane.finish(wire.last(place.trace.usage if wants_usage else None))
+
+    async def _call(
+        self, app: App, name: str, visit: Visit, body: bytes, place: Place, talk: Talk, lane: Lane
+    ) -> None:
+        """Call a function with the arguments of a JSON object."""
+        arguments = _arguments(body)
+        _check_name(app, name)
+        chat = app.functions[name].kind == "chat"
+        await talk.begin()
+        run = start(
+            app,
+            name,
+            arguments,
+            place,
+            variant=visit.variant,
+            history=talk.history if chat and talk.name is not None else None,
+        )
+        if visit.stream:
+            async for piece in _paced(run.stream(), lane):
+                lane.write(delta_event(piece))
+        result = await run.result()
+        if chat:
+            await talk.end(str(arguments["question"]), result.text)
+        if visit.stream:
+            lane.finish(result_event(result.json))
+        else:
+            lane.answer([], result.json)
+
+
+def _check_name(app: App, name: str) -> None:
+    if name not in app.functions:
+        near = difflib.get_close_matches(name, app.functions, n=3, cutoff=0.4)
+        hint = (
+            f"Did you mean {' or '.join(near)}?"
+            if near
+            else (f"It has: {', '.join(app.functions) or 'none'}.")
+        )
+        raise ApiError(404, "function_not_found", f"{app.name} has no function {name!r}. {hint}")
+
+
+async def _paced(pieces: AsyncIterator[str], lane: Lane) -> AsyncIterator[str]:
+    """The pieces of an answer, at the pace at which the door takes them. What fails before the
+    first of them is an answer of its own."""
+    async with aclosing(pieces):  # type: ignore[type-var]
+        async for piece in pieces:
+            if not lane.answering:
+                lane.start(200, _EVENTS)
+            yield piece
+            await lane.drain()
+    if not lane.answering:
+        lane.start(200, _EVENTS)
+
+
+def _arguments(body: bytes) -> dict[str, Any]:
+    try:
+        arguments = orjson.loads(body) if body.strip() else {}
+    except orjson.JSONDecodeError as malformed:
+        raise ApiError(
+            400, "invalid_json", f"The request's body is not valid JSON: {malformed}"
+        ) from None
+    if not isinstance(arguments, dict):
+        raise ApiError(400, "invalid_json", "The arguments must be a JSON object.")
+    return arguments
