@@ -13,16 +13,14 @@ if TYPE_CHECKING:
     from noria.retrieval.index import Index
     from noria.retrieval.queries import (
         ChunkRow,
+        DocumentPage,
         DocumentRow,
         IndexRow,
-        Use,
         find_document,
         find_index,
         list_chunks,
         list_documents,
         list_indexes,
-        list_uses,
-        remove_document,
     )
     from noria.retrieval.splitting import Chunking
     from noria.retrieval.vectors import Hit, VectorStore
@@ -32,8 +30,8 @@ _NAMES_OF = {
     "document": "Document Failure Original Unreadable",
     "finding": "Found",
     "index": "Index",
-    "queries": "ChunkRow DocumentRow IndexRow Use find_document find_index list_chunks "
-    "list_documents list_indexes list_uses remove_document",
+    "queries": "ChunkRow DocumentPage DocumentRow IndexRow find_document find_index list_chunks "
+    "list_documents list_indexes",
     "splitting": "Chunking",
     "vectors": "Hit VectorStore",
 }
@@ -42,6 +40,7 @@ __all__ = [
     "ChunkRow",
     "Chunking",
     "Document",
+    "DocumentPage",
     "DocumentRow",
     "Failure",
     "Found",
@@ -51,15 +50,12 @@ __all__ = [
     "Original",
     "Report",
     "Unreadable",
-    "Use",
     "VectorStore",
     "find_document",
     "find_index",
     "list_chunks",
     "list_documents",
     "list_indexes",
-    "list_uses",
-    "remove_document",
 ]
 
 __getattr__ = load_on_use(__name__, _NAMES_OF)

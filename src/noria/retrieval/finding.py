@@ -88,9 +88,9 @@ def fuse(words: Iterable[int], meaning: Iterable[tuple[int, float]]) -> list[Ran
     ranks = []
     for chunk in by_words | by_meaning:
         place_words = by_words.get(chunk)
-        place_meaning, similarity = by_meaning.get(chunk, (None, None))
+        place_meaning, similar = by_meaning.get(chunk, (None, None))
         score = sum(1 / (_CONSTANT + place) for place in (place_words, place_meaning) if place)
-        ranks.append(Rank(chunk, score / best, place_words, place_meaning, similarity))
+        ranks.append(Rank(chunk, score / best, place_words, place_meaning, similar))
     ranks.sort(key=lambda rank: (-rank.score, rank.meaning or len(ranks), rank.chunk))
     return ranks
 

@@ -156,7 +156,10 @@ class Index:
                 if as_system:
                     work.attributes["as_system"] = True
                 found = await library.find(
-                    question, k, None if as_system else place.trace.key.principal
+                    place.within(work.id),
+                    question,
+                    k,
+                    None if as_system else place.trace.key.principal,
                 )
                 found = pack(found, k, budget_tokens)
                 await place.gateway.marks.raise_to(
@@ -216,7 +219,8 @@ class Index:
         from noria.retrieval.building import run_pass
 
         try:
-            library = await self._open(place or await self._outside())
+            place = place or await self._outside()
+            library = await self._open(place)
             report = await run_pass(self, library, place, progress)
         except BaseException as failure:
             mine.set_exception(failure)

@@ -106,7 +106,7 @@ def _csv(data: bytes, name: str) -> Iterator[Original | Failure]:
             continue
         if row is None:
             return
-        row.pop(None, None)  # type: ignore[call-overload]  # cells beyond the heading's
+        row.pop(None, None)  # cells beyond the heading's
         grants = row.get("grants")
         if grants is not None:
             row["grants"] = [group for part in grants.split(",") if (group := part.strip())]

@@ -48,6 +48,13 @@ class Rules:
         """Whether a function decides, whose answer may change though the document does not."""
         return callable(self.label) or callable(self.grants)
 
+    @property
+    def constant(self) -> object:
+        """What is the same for every document, as JSON can hold it; None where a function says."""
+        label = None if callable(self.label) else read_label(self.label)
+        grants = None if callable(self.grants) else sorted(read_grants(self.grants))
+        return label, grants
+
     def standing(self, original: Original) -> Standing:
         """What a reader needs to see a document.
 
