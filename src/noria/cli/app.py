@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import arena, chat, doctor, key, model, serve, spend, trace
+from noria.cli import battles, chat, doctor, init, key, model, run, serve, spend, trace
 
 __all__ = ["app"]
 
@@ -38,11 +38,13 @@ def _root(
     pass
 
 
+app.command("init")(init.init)
 app.command("serve")(serve.serve)
 app.command("chat")(chat.chat)
+app.command("run")(run.run)
 app.add_typer(model.app, name="model")
 app.add_typer(key.app, name="key")
 app.command("spend")(spend.spend)
 app.add_typer(trace.app, name="trace")
-app.add_typer(arena.app, name="arena")
+app.add_typer(battles.app, name="arena")
 app.command("doctor")(doctor.doctor)
