@@ -16,15 +16,18 @@ if TYPE_CHECKING:
         Upstream,
     )
     from noria.models.prices import ComputePrice, Price, TokenPrice
+    from noria.models.providers import AddedProvider
     from noria.models.wire import assemble, usage_of
 
 _NAMES_OF = {
     "catalogue": "Capabilities Catalogue EngineDirectory Route Target Upstream",
     "prices": "ComputePrice Price TokenPrice",
+    "providers": "AddedProvider",
     "wire": "assemble usage_of",
 }
 
 __all__ = [
+    "AddedProvider",
     "Capabilities",
     "Catalogue",
     "ComputePrice",

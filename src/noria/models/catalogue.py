@@ -25,7 +25,7 @@ from noria.models.prices import (
     listed_price,
     overridden_price,
 )
-from noria.models.providers import KNOWN
+from noria.models.providers import KNOWN, Providers
 from noria.types import Label
 
 __all__ = [
@@ -130,8 +130,7 @@ class Catalogue:
         self._config = config
         self._environ = environ
         self._engines = engines
-        known = {name: provider.settings for name, provider in KNOWN.items()}
-        self._providers = known | config.providers
+        self._providers = Providers(config)
         self._routes: dict[str, Route] = {}
         self._targets: dict[str, Target] = {}
         for route, settings in config.models.items():
@@ -168,13 +167,17 @@ class Catalogue:
             if (problem := self._problem(name)) is not None:
                 raise ApiError(404, "model_not_found", problem, param="model")
             provider, model = name.split(":", 1)
-            make = self._make_local if provider == "local" else self._make_target
-            target = self._targets[name] = make(name, provider, model)
+            settings = self._providers.find(provider)
+            target = self._targets[name] = (
+                self._make_target(name, provider, model, settings)
+                if settings is not None
+                else self._make_local(name, provider, model)
+            )
         return target
 
     def missing_key(self, target: Target) -> str | None:
         """The environment variable that the target's provider needs and that is not set."""
-        provider = self._providers.get(target.provider)
+        provider = self._providers.find(target.provider)
         variable = provider.api_key_env if provider else None
         return variable if variable and not self._environ.get(variable) else None
 
@@ -203,7 +206,7 @@ class Catalogue:
         )
 
     def _make_local(self, name: str, provider: str, model: str) -> Target:
-        override = self._config.prices.get(name)
+        override = self._providers.prices.get(name)
         found = self._engines.upstream(model) if self._engines else None
         return Target(
             name,
@@ -220,9 +223,8 @@ class Catalogue:
             rpm=None,
         )
 
-    def _make_target(self, name: str, provider: str, model: str) -> Target:
-        settings = self._providers[provider]
-        override = self._config.prices.get(name)
+    def _make_target(self, name: str, provider: str, model: str, settings: Provider) -> Target:
+        override = self._providers.prices.get(name)
         known = KNOWN.get(provider)
         price: Price | None = None
         context: int | None = None
@@ -272,9 +274,10 @@ class Catalogue:
             if model in LOCAL:
                 return None
             return f"There is no local model {model!r}.{self._near(name, self.names())}"
-        if provider not in self._providers:
-            near = self._near(provider, ["local", *self._providers])
-            return f"There is no provider {provider!r}.{near}"
+        if self._providers.find(provider) is None:
+            near = self._near(provider, ["local", *self._providers.names()])
+            broken = [f" The plugin {one} could not be loaded." for one in self._providers.broken]
+            return f"There is no provider {provider!r}.{near}{''.join(broken)}"
         return None if model else f"{name!r} names no model: write {provider}:MODEL."
 
     @staticmethod

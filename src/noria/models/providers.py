@@ -1,15 +1,21 @@
 """The hosted and self-hosted servers that noria knows by name. All of them speak OpenAI's wire.
 
-Any other is four lines under `[providers.NAME]` in `noria.toml`, which also replaces one of these.
+Any other is four lines under `[providers.NAME]` in `noria.toml`, which also replaces one of these,
+or comes with a plugin.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from noria.config import Provider
+from noria.config import Config, PriceOverride, Provider
+from noria.errors import ConfigError
 
-__all__ = ["KNOWN", "KnownProvider"]
+__all__ = ["KNOWN", "AddedProvider", "KnownProvider", "Providers"]
+
+log = logging.getLogger("noria.models")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +38,21 @@ class KnownProvider:
                 "clearance": "public" if self.price_list else "restricted",
             }
         )
+
+
+@dataclass(frozen=True, slots=True)
+class AddedProvider:
+    """A server that a plugin knows: what `[providers.NAME]` and `[prices."NAME:MODEL"]` would say.
+
+        def register(registry):
+            registry.providers.add("acme", AddedProvider(Provider(base_url=...), {"big": ...}))
+
+    What the file says of the same provider or model wins.
+    """
+
+    settings: Provider
+    prices: Mapping[str, PriceOverride] = field(default_factory=dict)
+    """By model. One that is not here cannot be used under a money budget."""
 
 
 KNOWN = {
@@ -58,3 +79,54 @@ KNOWN = {
     "llamacpp": KnownProvider("http://127.0.0.1:8080/v1", None, None),
     "lmstudio": KnownProvider("http://127.0.0.1:1234/v1", None, None),
 }
+
+
+class Providers:
+    """Every provider that a model's name can begin with, but `local`, and the prices that were set.
+
+    The file's win over noria's own, and those over a plugin's. Plugins are asked when nobody else
+    knows a name, so that they cost nothing where they are not used.
+    """
+
+    def __init__(self, config: Config) -> None:
+        own = {name: provider.settings for name, provider in KNOWN.items()}
+        self._settings = own | config.providers
+        self.prices = dict(config.prices)
+        self.broken: list[str] = []
+        """Plugins that could not be loaded."""
+        self._asked_plugins = False
+
+    def find(self, name: str) -> Provider | None:
+        """The settings of a provider; None for `local`, which is none.
+
+        Raises:
+            ConfigError: a plugin has added what is no provider.
+        """
+        if name == "local":
+            return None
+        if name not in self._settings and not self._asked_plugins:
+            self._asked_plugins = True
+            self._ask_plugins()
+        return self._settings.get(name)
+
+    def names(self) -> list[str]:
+        """The names that are known by now."""
+        return list(self._settings)
+
+    def _ask_plugins(self) -> None:
+        from noria.plugins import registry
+
+        plugins = registry()
+        for plugin, why in plugins.broken.items():
+            log.warning("The plugin %s could not be loaded: %s", plugin, why)
+        self.broken = list(plugins.broken)
+        for name in plugins.providers:
+            added = plugins.providers.find(name)
+            if not isinstance(added, AddedProvider) or name == "local" or ":" in name:
+                raise ConfigError(
+                    f"A plugin has added the provider {name!r}, which cannot be used: {added!r}.",
+                    "It must be an AddedProvider, called neither local nor by a name with a colon.",
+                )
+            self._settings.setdefault(name, added.settings)
+            for model, price in added.prices.items():
+                self.prices.setdefault(f"{name}:{model}", price)

@@ -1,0 +1,141 @@
+"""A package of somebody else's, installed as an installer leaves it, adds a provider, a vector
+store and a check; all three are used through noria's own doors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from noria.config import Config
+from noria.plugins import GROUP, registry
+from noria.store import Database, open_database
+from noria.testing import FakeProvider, Reply
+from noria.types import Subject, Usage
+from tests.retrieval import test_vector_stores as suite
+from tests.support.door import Door, chat
+
+PACKAGE = Path(__file__).parent / "plugin_package"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The package in a folder that Python looks in, with the record that its entry point needs.
+
+    A build would need the index of packages; what it writes is made here from the same file.
+    """
+    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "acme_noria").symlink_to(PACKAGE / "src" / "acme_noria")
+    record = folder / f"acme_noria-{project['version']}.dist-info"
+    record.mkdir()
+    (record / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    points = "".join(
+        f"{name} = {value}\n" for name, value in project["entry-points"][GROUP].items()
+    )
+    (record / "entry_points.txt").write_text(f"[{GROUP}]\n{points}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PYTHONPATH", str(folder))  # for the processes that are started
+        registry.cache_clear()
+        yield folder
+    registry.cache_clear()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "acme_noria"]:
+        del sys.modules[name]
+
+
+def test_it_is_loaded_with_everything_it_adds(installed: Path) -> None:
+    found = registry()
+    assert not found.broken
+    assert "acme" in found.providers
+    assert "acme" in found.vector_stores
+    assert "polite" in found.checks
+    assert "exact" in found.vector_stores  # noria's own are there as well
+
+
+# The vector store: the whole suite of retrieval runs on it
+
+
+@pytest.fixture
+def opened(installed: Path, tmp_path: Path) -> Iterator[tuple[Database, str]]:
+    db = open_database(Config(home=tmp_path / "home"))
+    with db.write() as connection:
+        for number in (1, 2):
+            connection.execute(
+                text(
+                    "INSERT INTO indexes (serial, name, source, model, store, settings, version)"
+                    f" VALUES ({number}, 'index{number}', '', '', '', '', 0)"
+                )
+            )
+    yield db, "acme"
+    db.close()
+
+
+store = suite.store
+for _name in [name for name in vars(suite) if name.startswith("test_")]:
+    globals()[_name] = getattr(suite, _name)
+
+
+# The provider
+
+
+@pytest.fixture
+def acme_door(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    with FakeProvider(Reply("Hello.", usage=Usage(10, 5)), api_key="acme-secret") as provider:
+        monkeypatch.setenv("ACME_URL", provider.url)
+        monkeypatch.setenv("ACME_API_KEY", "acme-secret")
+        door = Door(tmp_path, provider, "").start()
+        yield door
+        door.stop()
+
+
+def test_its_models_are_called_priced_and_budgeted(acme_door: Door) -> None:
+    with acme_door.client(acme_door.key(budget="1 USD")) as client:
+        answer = client.post("/v1/chat/completions", json=chat(model="acme:big", max_tokens=20))
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["x-noria-model"] == "acme:big"
+        free = client.post("/v1/chat/completions", json=chat(model="acme:unpriced"))
+        assert (free.status_code, free.json()["error"]["code"]) == (403, "price_unknown")
+    (span,) = acme_door.spans(status="ok")
+    assert span.cost_nano == 10 * 1_000_000 + 5 * 2_000_000
+    assert acme_door.budget(Subject.KEY).spent_nano == span.cost_nano
+
+
+def test_a_provider_that_nobody_knows_is_still_named(acme_door: Door) -> None:
+    with acme_door.client(acme_door.key()) as client:
+        answer = client.post("/v1/chat/completions", json=chat(model="acmee:big"))
+    assert answer.status_code == 404
+    assert "Did you mean acme" in answer.json()["error"]["message"]
+
+
+# The check
+
+
+def test_its_check_looks_at_the_answers_of_an_application(installed: Path) -> None:
+    """In a process of its own, as an application runs."""
+    program = """
+from noria import App, check
+from noria.plugins import registry
+
+app = App("desk")
+
+@app.task
+def answer(question: str) -> str:
+    return "Do not be stupid." if "rude" in question else "With pleasure."
+
+check(answer)(registry().checks.find("polite"))
+(hung,) = app.checks
+assert hung.name == "polite"
+verdict = hung.call(reply=answer("be rude"))
+assert (verdict.passed, verdict.reason) == (False, "it says stupid")
+assert hung.call(reply=answer("please")).passed
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
