@@ -6,8 +6,8 @@ import asyncio
 import difflib
 import hmac
 import logging
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,12 +19,12 @@ from noria.apps.runs import start
 from noria.apps.talk import Talk, read_chat
 from noria.apps.visit import Visit
 from noria.apps.wire import ChatWire, delta_event, error_event, result_event
-from noria.errors import ApiError
+from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.core import Gateway
 from noria.gateway.lane import Incoming, Lane
 from noria.gateway.reception import Reception
-from noria.gateway.tracing import Place, Trace
-from noria.types import Label
+from noria.gateway.tracing import Place, Trace, Work
+from noria.types import Label, SpanKind
 
 if TYPE_CHECKING:
     from noria.store import Database
@@ -107,16 +107,17 @@ class AppReception(Reception):
                 param="model",
             )  # fmt: skip
         request = orjson.loads(body)
-        question, said = read_chat(request["messages"])
-        await talk.begin(said)
-        run = start(
-            app,
-            function.name,
-            {"question": question},
-            place,
-            variant=visit.variant,
-            history=talk.history,
-        )
+        with _noting(place, function.full_name, body):
+            question, said = read_chat(request["messages"])
+            await talk.begin(said)
+            run = start(
+                app,
+                function.name,
+                {"question": question},
+                place,
+                variant=visit.variant,
+                history=talk.history,
+            )
         wire = ChatWire(request["model"], run.trace_id)
         if not visit.stream:
             text = (await run.result()).text
@@ -135,18 +136,19 @@ class AppReception(Reception):
         self, app: App, name: str, visit: Visit, body: bytes, place: Place, talk: Talk, lane: Lane
     ) -> None:
         """Call a function with the arguments of a JSON object."""
-        arguments = _arguments(body)
-        _check_name(app, name)
-        chat = app.functions[name].kind == "chat"
-        await talk.begin()
-        run = start(
-            app,
-            name,
-            arguments,
-            place,
-            variant=visit.variant,
-            history=talk.history if chat and talk.name is not None else None,
-        )
+        with _noting(place, f"{app.name}.{name}", body):
+            arguments = _arguments(body)
+            _check_name(app, name)
+            chat = app.functions[name].kind == "chat"
+            await talk.begin()
+            run = start(
+                app,
+                name,
+                arguments,
+                place,
+                variant=visit.variant,
+                history=talk.history if chat and talk.name is not None else None,
+            )
         if visit.stream:
             async for piece in _paced(run.stream(), lane):
                 lane.write(delta_event(piece))
@@ -157,6 +159,18 @@ class AppReception(Reception):
             lane.finish(result_event(result.json))
         else:
             lane.answer([], result.json)
+
+
+@contextmanager
+def _noting(place: Place, name: str, body: bytes) -> Iterator[None]:
+    """Record a call that is refused before there is a run."""
+    work = Work(place, SpanKind.APP, name, request=body)
+    try:
+        yield
+    except ApiError as refusal:
+        with suppress(StoreUnavailable):
+            work.end(refusal)
+        raise
 
 
 def _check_name(app: App, name: str) -> None:

@@ -44,7 +44,7 @@ def build_api(context: Context) -> Starlette:
 
 def _routes(context: Context) -> Sequence[BaseRoute]:
     """What there is, package by package."""
-    return [*_telemetry(context), *_arena(context)]
+    return [*_telemetry(context), *_arena(context), *_apps(context)]
 
 
 def _telemetry(context: Context) -> Sequence[BaseRoute]:
@@ -63,6 +63,12 @@ def _arena(context: Context) -> Sequence[BaseRoute]:
     if context.gateway is None:
         return []
     return routes(Match(context.db, context.gateway, context.config.arena))
+
+
+def _apps(context: Context) -> Sequence[BaseRoute]:
+    from noria.apps.doors import routes
+
+    return routes(context.gateway, context.db) if context.gateway is not None else []
 
 
 async def _refuse(request: Request, failure: Exception) -> Response:
