@@ -11,16 +11,42 @@ from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
     from noria.evals.battles import Battles
+    from noria.evals.comparisons import (
+        McNemar,
+        PairedDifference,
+        corrected_mean,
+        mcnemar,
+        mean_interval,
+        paired_bootstrap,
+        paired_difference,
+        questions_needed,
+    )
     from noria.evals.leaderboard import Leaderboard, Rating, Unrated
     from noria.evals.rating import rate
     from noria.evals.reading import read_battles
+    from noria.evals.reliability import (
+        Agreement,
+        Judged,
+        LengthPreference,
+        PositionBias,
+        agreement,
+        krippendorff_alpha,
+        length_preference,
+        position_bias,
+        repeatability,
+        self_preference,
+    )
     from noria.evals.scores import WinRate, relative_score, win_rate
     from noria.evals.strength import Reason
     from noria.evals.tally import Tally, WinMatrix
     from noria.evals.verdicts import Verdict, both_orders, parse_verdict
 
 _NAMES_OF = {
+    "reliability": "Agreement Judged LengthPreference PositionBias agreement krippendorff_alpha "
+    "length_preference position_bias repeatability self_preference",
     "battles": "Battles",
+    "comparisons": "McNemar PairedDifference corrected_mean mcnemar mean_interval paired_bootstrap "
+    "paired_difference questions_needed",
     "leaderboard": "Leaderboard Rating Unrated",
     "rating": "rate",
     "reading": "read_battles",
@@ -31,8 +57,14 @@ _NAMES_OF = {
 }
 
 __all__ = [
+    "Agreement",
     "Battles",
+    "Judged",
     "Leaderboard",
+    "LengthPreference",
+    "McNemar",
+    "PairedDifference",
+    "PositionBias",
     "Rating",
     "Reason",
     "Tally",
@@ -40,11 +72,23 @@ __all__ = [
     "Verdict",
     "WinMatrix",
     "WinRate",
+    "agreement",
     "both_orders",
+    "corrected_mean",
+    "krippendorff_alpha",
+    "length_preference",
+    "mcnemar",
+    "mean_interval",
+    "paired_bootstrap",
+    "paired_difference",
     "parse_verdict",
+    "position_bias",
+    "questions_needed",
     "rate",
     "read_battles",
     "relative_score",
+    "repeatability",
+    "self_preference",
     "win_rate",
 ]
 __getattr__ = load_on_use(__name__, _NAMES_OF)
