@@ -14,7 +14,7 @@ import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import orjson
@@ -263,7 +263,7 @@ def _finish(library: Library, report: Report) -> None:
         connection.execute(
             update(indexes)
             .where(indexes.c.serial == library.index_id)
-            .values(built_ns=time.time_ns(), report=orjson.dumps(asdict(report)).decode())
+            .values(built_ns=time.time_ns(), report=orjson.dumps(report).decode())
         )
         if library.db.dialect == "postgresql":
             connection.execute(text("ANALYZE chunks"))

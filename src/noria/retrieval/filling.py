@@ -53,7 +53,7 @@ async def fill(library: Library, place: Place, tell: Progress) -> tuple[int, dic
     done = 0
     refused: dict[str, int] = defaultdict(int)
     if total == 0:
-        return done, refused
+        return 0, {}
     tell("embed", 0, total)
     batches = _batches(library)
     places: dict[Label, Place] = {}
