@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.errors import NoriaError, NotFound
-from noria.evals.battles import Battles, Collector
+from noria.evals.battles import Battles
+from noria.evals.collector import Collector
 
 if TYPE_CHECKING:
     import pyarrow

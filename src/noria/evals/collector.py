@@ -1,0 +1,238 @@
+"""From rows to battles: columns, reasons to drop a row, and rows that came twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from noria.evals.battles import LABELS, Battles, Selection
+
+__all__ = ["Chunk", "Codes", "Collector"]
+
+_MISSING, _UNKNOWN = -1, -2
+_NOTHING = hash(None)
+
+
+class Codes(dict[Any, int]):
+    """Numbers for names in the order that they are first met; -1 for what is not a name."""
+
+    def __missing__(self, name: object) -> int:
+        if not isinstance(name, str) or not name.strip():
+            return _MISSING
+        self[name] = code = len(self)
+        return code
+
+
+class _Labels(dict[Any, int]):
+    def __missing__(self, label: object) -> int:
+        return _MISSING if label is None or label == "" else _UNKNOWN
+
+
+class Chunk(Protocol):
+    """Some rows, read by column. A field that a row lacks is None there."""
+
+    def __len__(self) -> int: ...
+
+    def codes(self, name: str, book: dict[Any, int]) -> NDArray[np.int32]:
+        """What `book` gives for each value."""
+
+    def hashes(self, name: str) -> NDArray[np.int64]:
+        """The hash of each value, which is that of None where there is none."""
+
+    def values(self, name: str) -> list[Any]:
+        """The values themselves."""
+
+
+class Collector:
+    """Takes rows in chunks and keeps what a rating needs of them."""
+
+    def __init__(
+        self,
+        selection: Selection | None = None,
+        *,
+        times: bool = False,
+        propensity: bool = False,
+        style: bool = False,
+    ) -> None:
+        self.selection = selection or Selection()
+        self.times = times or self.selection.by_time
+        self.propensity = propensity
+        self.style = style
+        self._models = Codes()
+        self._labels = _Labels(LABELS)
+        self._dropped: Counter[str] = Counter()
+        self._parts: dict[str, list[NDArray[Any]]] = {}
+
+    def drop(self, reason: str, rows: int = 1) -> None:
+        """Count rows that never became battles."""
+        if rows:
+            self._dropped[reason] += rows
+
+    def add(self, chunk: Chunk) -> None:
+        """Take rows in."""
+        if not len(chunk):
+            return
+        self._keep("first", chunk.codes("model_a", self._models))
+        self._keep("second", chunk.codes("model_b", self._models))
+        self._keep("outcome", chunk.codes("winner", self._labels))
+        for name in ("id", "tstamp", "judge"):
+            self._keep(name, chunk.hashes(name))
+        for name in ("category", "language", "judge"):
+            wanted = getattr(self.selection, name)
+            if wanted is not None:
+                self._keep(f"is_{name}", _equal(chunk.values(name), wanted))
+        if self.times:
+            self._keep("at", _seconds(chunk.values("tstamp")))
+        if self.propensity:
+            self._keep("propensity", _numbers(chunk.values("propensity")))
+        if self.style:
+            self._keep("style", _styles(chunk))
+
+    def battles(self) -> Battles:
+        """What was taken in, less what cannot be used and what came twice."""
+        columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
+        if not columns:
+            nobody, nothing = np.zeros(0, np.int32), np.zeros(0, np.int8)
+            return Battles([], nobody, nobody, nothing, dropped=dict(self._dropped))
+        first, second, outcome = columns["first"], columns["second"], columns["outcome"]
+        keep = np.ones(len(first), bool)
+        for reason, bad in self._faults(columns):
+            if hit := int(np.count_nonzero(bad & keep)):
+                self.drop(reason, hit)
+                keep &= ~bad
+        chosen = self._chosen(columns)
+        not_selected = int(np.count_nonzero(keep & ~chosen))
+        keep &= chosen
+        again = _seen_before(np.where(keep, _identity(columns), np.uint64(0)))
+        self.drop("duplicate", int(np.count_nonzero(again)))
+        keep &= ~again
+
+        def kept(column: NDArray[Any]) -> NDArray[Any]:
+            return column if keep.all() else column[keep]
+
+        return Battles(
+            list(self._models),
+            kept(first),
+            kept(second),
+            kept(outcome).astype(np.int8),
+            at=kept(columns["at"]) if self.times else None,
+            weight=1 / kept(columns["propensity"]) if self.propensity else None,
+            style=kept(columns["style"]) if self.style else None,
+            dropped=dict(self._dropped),
+            not_selected=not_selected,
+        )
+
+    def _keep(self, name: str, column: NDArray[Any]) -> None:
+        self._parts.setdefault(name, []).append(column)
+
+    def _faults(
+        self, columns: Mapping[str, NDArray[Any]]
+    ) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+        """The reasons to drop a row, in the order in which they are looked for."""
+        first, second, outcome = columns["first"], columns["second"], columns["outcome"]
+        yield "missing_field", (first < 0) | (second < 0) | (outcome == _MISSING)
+        yield "unknown_label", outcome < 0
+        yield "self_battle", first == second
+        if self.selection.contestants is not None:
+            # One more for -1, the last: rows without a name have been dropped by now.
+            known = np.array([name in self.selection.contestants for name in self._models] + [True])
+            yield "unknown_model", ~(known[first] & known[second])
+        if self.times:
+            yield "unreadable_time", ~np.isfinite(columns["at"]) & (columns["tstamp"] != _NOTHING)
+        if self.propensity:
+            chance = columns["propensity"]
+            yield "bad_propensity", ~((chance > 0) & (chance <= 1))
+        if self.style:
+            yield "missing_conversation", np.isnan(columns["style"]).any(axis=(1, 2))
+
+    def _chosen(self, columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        chosen = np.ones(len(columns["first"]), bool)
+        for name in ("is_category", "is_language", "is_judge"):
+            if name in columns:
+                chosen &= columns[name]
+        if self.selection.since is not None:
+            chosen &= columns["at"] >= self.selection.since
+        if self.selection.until is not None:
+            chosen &= columns["at"] < self.selection.until
+        return chosen
+
+
+def _identity(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
+    """What a row is recognised by when it comes twice: its `id`, or else its time with who judged
+    what how. 0 for a row with neither, which cannot be told from another vote like it."""
+    identity = np.zeros(len(columns["first"]), np.uint64)
+    timed, named = columns["tstamp"] != _NOTHING, columns["id"] != _NOTHING
+    if timed.any():
+        for name in ("tstamp", "judge", "first", "second", "outcome"):
+            identity = _mix(identity, columns[name].astype(np.uint64))
+        identity[~timed] = 0
+    if named.any():
+        own = _mix(np.zeros_like(identity), columns["id"].astype(np.uint64))
+        identity = np.where(named, own, identity)
+    return identity
+
+
+def _mix(state: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    state = (state ^ value) * np.uint64(0x9E3779B97F4A7C15)
+    return state ^ (state >> np.uint64(29))
+
+
+def _seen_before(identity: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Marks each row whose identity an earlier row has."""
+    again = np.zeros(len(identity), bool)
+    ordered = np.sort(identity)
+    if np.any((ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)):
+        order = np.argsort(identity, kind="stable")
+        ordered = identity[order]
+        again[order[1:]] = (ordered[1:] == ordered[:-1]) & (ordered[1:] != 0)
+    return again
+
+
+def _equal(values: list[Any], wanted: str) -> NDArray[np.bool_]:
+    """Which values are the one that is wanted, or a list that holds it."""
+    equal = (one == wanted or (isinstance(one, list) and wanted in one) for one in values)
+    return np.fromiter(equal, bool, len(values))
+
+
+def _numbers(values: list[Any]) -> NDArray[np.float64]:
+    """Values as floats, nan for what is not a number."""
+    if not set(map(type, values)) <= {int, float, type(None)}:
+        values = [value if type(value) in (int, float) else None for value in values]
+    try:
+        return np.array(values, np.float64)
+    except OverflowError:
+        values = [None if type(value) is int and value.bit_length() > 64 else value
+                  for value in values]  # fmt: skip
+        return np.array(values, np.float64)
+
+
+def _seconds(values: list[Any]) -> NDArray[np.float64]:
+    """Instants (seconds since the epoch, ISO 8601, datetimes) as seconds, nan if unreadable."""
+    from datetime import UTC, datetime
+
+    for place, value in enumerate(values):
+        if isinstance(value, str):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                continue
+        if isinstance(value, datetime):
+            values[place] = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return _numbers(values)
+
+
+def _styles(chunk: Chunk) -> NDArray[np.float64]:
+    """The measures of both answers of each row; nan where there is none."""
+    from noria.evals.style import MEASURES, measure
+
+    measured = np.full((len(chunk), 2, len(MEASURES)), np.nan)
+    for side, name in enumerate(("conversation_a", "conversation_b")):
+        for place, conversation in enumerate(chunk.values(name)):
+            found = measure(conversation)
+            if found is not None:
+                measured[place, side] = found
+    return measured
