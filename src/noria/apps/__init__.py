@@ -8,12 +8,12 @@ from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
     from noria.apps.alerts import watch_rates
-    from noria.apps.app import App, Variant, function_of
+    from noria.apps.app import App, Variant
     from noria.apps.batch import BatchReport, run_batch
     from noria.apps.checks import Check, Verdict, check
     from noria.apps.executor import Executor, Placement, use_executor
     from noria.apps.failures import as_api_error
-    from noria.apps.function import Function
+    from noria.apps.function import Function, function_of
     from noria.apps.judging import Evidence, Judgement, judge, settle
     from noria.apps.loader import load_app
     from noria.apps.model import Model
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 _NAMES_OF = {
     "alerts": "watch_rates",
-    "app": "App Variant function_of",
+    "app": "App Variant",
     "batch": "BatchReport run_batch",
     "checks": "Check Verdict check",
     "executor": "Executor Placement use_executor",
     "failures": "as_api_error",
-    "function": "Function",
+    "function": "Function function_of",
     "judging": "Evidence Judgement judge settle",
     "loader": "load_app",
     "model": "Model",

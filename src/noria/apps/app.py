@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import re
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
 from noria.apps.function import Function
 from noria.apps.model import Model
+from noria.apps.placing import placed
 from noria.apps.resource import Resource
 from noria.apps.running import running
 from noria.errors import ApiError, AppError
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from noria.apps.checks import Check
     from noria.retrieval import Index
 
-__all__ = ["App", "Variant", "declared", "function_of"]
+__all__ = ["App", "Variant", "declared"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,13 +35,13 @@ declared: list[App] = []
 """Every application of this process, in the order in which they were made."""
 
 
+@dataclass(frozen=True, slots=True)
 class Variant:
     """An application with another model or other settings."""
 
-    def __init__(self, name: str, model: str | None, settings: Mapping[str, Any]) -> None:
-        self.name = name
-        self.model = model
-        self.settings = dict(settings)
+    name: str
+    model: str | None
+    settings: dict[str, Any]
 
 
 class App:
@@ -48,7 +49,7 @@ class App:
 
     Args:
         name: how it is addressed: small letters, digits, dashes and underscores.
-        model: the model that `app.model` asks: `provider:model`, or a name of `noria.toml`.
+        model: what `app.model` asks: a `Model`, or the name of one.
         budget: the most that all its runs may spend, such as `"20 USD/day"`.
         title: what people call it.
         description: what it is for.
@@ -65,7 +66,7 @@ class App:
         self,
         name: str,
         *,
-        model: str = "local:smollm2",
+        model: str | Model = "local:smollm2",
         budget: str | None = None,
         title: str | None = None,
         description: str | None = None,
@@ -91,7 +92,7 @@ class App:
             self.budget = Budget.parse(budget) if budget else None
         except ValueError as unreadable:
             self._refuse(f"budget: {unreadable}")
-        self._model = model
+        self._model = Model(model) if isinstance(model, str) else model
         self._settings = dict(settings or {})
         self.functions: dict[str, Function] = {}
         """What it offers, by name."""
@@ -190,7 +191,7 @@ class App:
                     f"{function.where}: {self.name} has two functions {function.name}; the other "
                     f"one stands in {other.where}."
                 )
-            return _placed(function)
+            return placed(function)
 
         return register if call is None else register(call)
 
@@ -200,13 +201,13 @@ class App:
     def model(self) -> Model:
         """The application's model, or that of the variant which is running."""
         run = running.get()
-        if run is not None and run.app is self:
-            return Model(run.model or self.model_name(run.variant))
-        return Model(self._model)
+        if run is None or run.app is not self:
+            return self._model
+        return self._model.named(run.model or self.model_name(run.variant))
 
     def model_name(self, variant: str | None = None) -> str:
         """The model that a variant asks."""
-        return (variant and self.variants[variant].model) or self._model
+        return (variant and self.variants[variant].model) or self._model.name
 
     def setting(self, name: str, default: D = _MISSING) -> D | Any:
         """A setting of the variant that is running, else the application's, else `default`.
@@ -277,13 +278,8 @@ class App:
         grants: Iterable[str] = (),
         label: Label | str = Label.PUBLIC,
     ) -> Resource:
-        """A database or an API that its functions read, under grants and a label like documents.
-
-        Args:
-            name: what it is called.
-            url_env: the environment variable that holds its address.
-            grants: the groups that may read it; none: everyone.
-            label: the label of what comes from it.
+        """A database or an API that its functions read, under the rules of documents. The arguments
+        are those of `Resource`.
 
         Raises:
             AppError: the name is taken or the label unknown.
@@ -313,51 +309,3 @@ class App:
 
     def _refuse(self, why: str) -> NoReturn:
         raise AppError(f"{self.where}: {why}.")
-
-
-def function_of(call: object) -> Function | None:
-    """What noria knows of a decorated function; None for any other object."""
-    found = getattr(call, "__noria__", None)
-    return found if isinstance(found, Function) else None
-
-
-def _placed(function: Function) -> Callable[..., Any]:
-    """The function itself, which makes a run of each call."""
-    call = function.call
-
-    def named(args: Any, kwargs: Any) -> dict[str, Any]:
-        return dict(function.signature.bind(*args, **kwargs).arguments)
-
-    wrapper: Any
-    if inspect.isasyncgenfunction(call):
-
-        async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            from noria.apps.calls import pieces
-
-            async for piece in pieces(function, named(args, kwargs)):
-                yield piece
-
-    elif inspect.iscoroutinefunction(call):
-
-        async def wrapper(*args: Any, **kwargs: Any) -> Any:
-            from noria.apps.calls import answer
-
-            return await answer(function, named(args, kwargs))
-
-    elif inspect.isgeneratorfunction(call):
-
-        def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            from noria.apps.calls import pieces_sync
-
-            yield from pieces_sync(function, named(args, kwargs))
-
-    else:
-
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            from noria.apps.calls import answer_sync
-
-            return answer_sync(function, named(args, kwargs))
-
-    wrapped: Callable[..., Any] = functools.update_wrapper(wrapper, call)
-    vars(wrapped)["__noria__"] = function
-    return wrapped

@@ -8,12 +8,12 @@ import contextvars
 import os
 import queue
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["in_thread", "in_time", "iterate", "running_loop", "wait"]
+__all__ = ["from_generator", "in_thread", "in_time", "iterate", "running_loop", "wait"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,16 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     context = contextvars.copy_context()
     call = partial(context.run, function, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_threads, call)
+
+
+async def from_generator(generator: Generator[T, None, None]) -> AsyncIterator[T]:
+    """What a generator yields, each piece made in a thread."""
+    end: Any = object()
+    try:
+        while (piece := await in_thread(next, generator, end)) is not end:
+            yield piece
+    finally:
+        await in_thread(generator.close)
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -19,7 +19,7 @@ __all__ = ["answer", "answer_sync", "pieces", "pieces_sync"]
 
 
 async def _begin(function: Function, arguments: Mapping[str, Any]) -> Run:
-    place = await current_place()
+    place = await current_place(function.app)
     outer = running.get()
     same = outer if outer is not None and outer.app is function.app else None
     this = Running(

@@ -13,8 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeVar
 
-from noria.apps.app import function_of
-from noria.apps.function import Function, place_in_file
+from noria.apps.function import Function, function_of, place_in_file
 from noria.apps.steps import known_steps
 from noria.errors import AppError
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from noria.apps.app import App
     from noria.apps.checks import Check
 
-__all__ = ["Function", "place_in_file"]
+__all__ = ["Function", "function_of", "place_in_file"]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _STREAMS = (AsyncIterator, Iterator)
@@ -249,6 +249,12 @@ class Function:
 
     def _refuse(self, why: str) -> typing.NoReturn:
         raise AppError(f"{self.where}: {self.name}: {why}.")
+
+
+def function_of(call: object) -> Function | None:
+    """What noria knows of a decorated function; None for any other object."""
+    found = getattr(call, "__noria__", None)
+    return found if isinstance(found, Function) else None
 
 
 def _is_number(value: object) -> bool:

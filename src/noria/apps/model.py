@@ -13,7 +13,7 @@ from typing import Any, TypeVar, overload
 
 from noria.apps.bridge import iterate, running_loop, wait
 from noria.apps.messages import Image, Message, make_messages
-from noria.apps.plain import current_place
+from noria.apps.plain import current_place, in_place
 from noria.apps.tools import Tools
 from noria.apps.typed import Form, Unreadable
 from noria.errors import AnswerError, ApiError, NoriaError
@@ -59,6 +59,12 @@ class Model:
 
     def __repr__(self) -> str:
         return f"Model({self.name!r})"
+
+    def named(self, name: str) -> Model:
+        """Another model that is asked in the same way."""
+        if name == self.name:
+            return self
+        return Model(name, timeout=self.timeout, retries=self.retries, **self.params)
 
     @overload
     async def ask(
@@ -119,14 +125,15 @@ class Model:
         if returns is not None:
             form = Form(returns)
             fields["response_format"] = form.response_format()
-        reply = await self._say(messages, fields, Tools(tools))
-        if form is None:
-            return reply
-        try:
-            return form.read(reply)
-        except Unreadable as wrong:
-            messages += _repair(reply, wrong)
-        reply = await self._say(messages, fields, Tools(()))
+        async with in_place():
+            reply = await self._say(messages, fields, Tools(tools))
+            if form is None:
+                return reply
+            try:
+                return form.read(reply)
+            except Unreadable as wrong:
+                messages += _repair(reply, wrong)
+            reply = await self._say(messages, fields, Tools(()))
         try:
             return form.read(reply)
         except Unreadable as wrong:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from noria.apps.budgets import set_app_budgets
 from noria.errors import NoriaError
 from noria.gateway.tracing import Place, Trace, here
 
 if TYPE_CHECKING:
+    from noria.apps.app import App
     from noria.config import Config
     from noria.gateway import Gateway
     from noria.models import EngineDirectory
     from noria.store import Database, Key
 
-__all__ = ["Opened", "close", "current_place", "open_beside", "open_plainly"]
+__all__ = ["Opened", "close", "current_place", "in_place", "open_beside", "open_plainly"]
 
 _BESIDE_A_SERVER = 300
 """The row of its counts: beyond those of the server's own processes."""
@@ -43,6 +46,7 @@ class Opened:
         self._ready = threading.Event()
         self._failure: BaseException | None = None
         self._key: Key | None = None
+        self._allowed: set[str] = set()
 
         def run() -> None:
             try:
@@ -67,6 +71,16 @@ class Opened:
         assert self._key is not None
         return Place(self.gateway, Trace(self._key))
 
+    def allow(self, app: App) -> None:
+        """Put the budget of an application into force; once for each.
+
+        Raises:
+            StoreUnavailable: the database cannot be reached.
+        """
+        if app.name not in self._allowed:
+            set_app_budgets(self.db, self.gateway.config, [app])
+            self._allowed.add(app.name)
+
     def close(self) -> None:
         """Wait for the checks that are under way, then close."""
         if self._thread.is_alive():
@@ -74,8 +88,9 @@ class Opened:
             self._thread.join()
 
 
-async def current_place() -> Place:
-    """Where the calling code is: in its run, or else at the beginning of a trace of its own.
+async def current_place(app: App | None = None) -> Place:
+    """Where the calling code is: in its run, or else at the beginning of a trace of its own, under
+    the budget of the application that is named.
 
     Raises:
         NoriaError: there is no run and this is a process of an application; or the home cannot be
@@ -87,7 +102,21 @@ async def current_place() -> Place:
     opened = _opened
     if opened is None:
         opened = await asyncio.to_thread(open_plainly)
+    if app is not None:
+        await asyncio.to_thread(opened.allow, app)
     return opened.place()
+
+
+@asynccontextmanager
+async def in_place() -> AsyncIterator[Place]:
+    """Work that belongs together: in the run where the calling code is, or else in one trace of
+    its own. Raises as `current_place`."""
+    place = await current_place()
+    token = here.set(place)
+    try:
+        yield place
+    finally:
+        here.reset(token)
 
 
 def open_plainly() -> Opened:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from noria.apps.bridge import in_thread
+from noria.apps.bridge import from_generator, in_thread
 from noria.apps.failures import as_api_error, may_help
 from noria.apps.judging import check_later, check_now
 from noria.apps.running import Running, running
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Run", "RunResult", "start"]
 
 _MOST_WAITING = 256
-_END: Any = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +270,7 @@ class Run:
         if isinstance(value, AsyncIterator):
             source = value
         elif inspect.isgenerator(value):
-            source = _from_thread(value)
+            source = from_generator(cast("Generator[Any, None, None]", value))
         else:
             return value
         if not held:
@@ -297,11 +296,3 @@ class Run:
         while 0 <= self._read < len(self._pieces) - _MOST_WAITING:
             self._room.clear()
             await self._room.wait()
-
-
-async def _from_thread(generator: Any) -> AsyncIterator[Any]:
-    try:
-        while (piece := await in_thread(next, generator, _END)) is not _END:
-            yield piece
-    finally:
-        await in_thread(generator.close)

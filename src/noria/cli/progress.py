@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 __all__ = ["watched"]
 
-_WORDS = {"download": "downloading", "convert": "converting"}
+_WORDS = {"download": "downloading", "convert": "converting", "run": "running"}
 
 
 @contextlib.contextmanager
