@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import random
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -31,6 +32,7 @@ log = logging.getLogger("noria.apps")
 _PASSES = 0.5
 _random = random.Random()  # noqa: S311 - which answers are looked at is no secret
 _pending: set[Future[Any]] = set()
+os.register_at_fork(after_in_child=_pending.clear)  # they are made in the parent
 
 
 class _Nothing(Exception):
@@ -113,8 +115,8 @@ async def judge(check: Check, evidence: Evidence) -> Judgement:
         }
         if judgement.score is not None:
             work.attributes["score"] = judgement.score
-        if judgement.reason:
-            work.attributes["reason"] = judgement.reason
+        if judgement.reason and (work.place is None or work.place.content):
+            work.attributes["reason"] = judgement.reason  # it may quote the answer
     return judgement
 
 
