@@ -54,6 +54,8 @@ class Told:
         self.request = orjson.loads(request) if request else None
         self.response = orjson.loads(response) if response else None
         self.parent: Told | None = None
+        self.run: list[Span] = []
+        """All spans of its trace, in the order in which they began."""
 
 
 @pytest.fixture
@@ -68,6 +70,7 @@ def told(door: Door, tracer_provider: TracerProvider) -> Callable[..., dict[str,
         by_id = {one.span.id: Told(one.span, one.request, one.response) for one in recorded}
         for one in by_id.values():
             one.parent = by_id.get(one.span.parent_id or "")
+            one.run = [other.span for other in recorded]
         return {str(one.span.name): one for one in by_id.values()}
 
     return look

@@ -10,6 +10,7 @@ from openinference.instrumentation.openai import OpenAIInstrumentor
 
 from noria.testing import Reply, ToolCall
 from noria.types import SpanKind, Status, Usage
+from noria.web.tree import grow
 from tests.support.door import MODEL, NANO_PER_TOKEN
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the instrumentors about each other
@@ -162,6 +163,10 @@ def test_llama_index(tracer_provider, client, fake, told):
     while above.parent is not None:
         above = above.parent
     assert above is root
+    # LlamaIndex tells of one call three times, each inside the other: the run's sum has it once.
+    (whole, *_) = grow(root.run)
+    assert whole.cost_nano == 42 * NANO_PER_TOKEN
+    assert (whole.input_tokens, whole.output_tokens, whole.calls) == (40, 2, 1)
 
 
 def test_pydantic_ai(tracer_provider, door, secret, fake, told):

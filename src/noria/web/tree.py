@@ -89,6 +89,13 @@ def _sum_up(branches: Sequence[Branch]) -> None:
         parents.append(at_depth.get(branch.depth - 1) if branch.depth else None)
         at_depth[branch.depth] = branch
     for branch, parent in zip(reversed(branches), reversed(parents), strict=True):
+        span = branch.span
+        if span.attributes.get("source") == "otlp" and branch.calls > 1 and span.kind == "chat":
+            # What a client tells of a call that has calls inside it is the same, seen from outside.
+            branch.cost_nano -= span.cost_nano
+            branch.input_tokens -= span.input_tokens or 0
+            branch.output_tokens -= span.output_tokens or 0
+            branch.calls -= 1
         if parent is not None:
             parent.cost_nano += branch.cost_nano
             parent.input_tokens += branch.input_tokens
