@@ -18,6 +18,7 @@ import httpx2
 import psutil
 import pytest
 
+from noria.apps.directory import Manifest, Phase, read_apps
 from noria.config import Config, load
 from noria.models import assemble
 from noria.store import BudgetStatus, Database, budget_status, create_key, take_in
@@ -44,6 +45,7 @@ class Door:
         settings: TOML that is added to the file.
         workers: how many processes answer.
         store_url: the database; by default SQLite in the home.
+        apps: files of applications, by name, that are made in the folder and served.
     """
 
     def __init__(
@@ -54,7 +56,11 @@ class Door:
         *,
         workers: int = 1,
         store_url: str | None = None,
+        apps: dict[str, str] | None = None,
     ) -> None:
+        self.apps = apps or {}
+        for name, source in self.apps.items():
+            (folder / name).write_text(source)
         self.folder = folder
         self.home = folder / ".noria"
         store = f'[store]\nurl = "{store_url}"\n' if store_url else ""
@@ -82,7 +88,7 @@ class Door:
         environ[FORBID_REAL_REQUESTS] = "1"
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "noria.cli", "serve"],
+                [sys.executable, "-m", "noria.cli", "serve", *self.apps],
                 cwd=self.folder,
                 env=environ,
                 stdout=log,
@@ -90,7 +96,17 @@ class Door:
             )
         wait_until(self._answers, 30, f"noria did not start: {self.log()}")
         wait_until(lambda: len(self.workers()) == self._count, 30, "not all workers came up")
+        wait_until(self._apps_settled, 60, f"not all applications came up: {self.log()}")
         return self
+
+    def _apps_settled(self) -> bool:
+        known = {app.file: app.state for app in read_apps(self.home).values()}
+        states = [known.get(str((self.folder / name).resolve())) for name in self.apps]
+        return all(state in (Phase.READY, Phase.FAILED) for state in states)
+
+    def app(self, name: str) -> Manifest:
+        """What the home's directory says of an application."""
+        return read_apps(self.home)[name]
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -128,11 +144,12 @@ class Door:
         return [root, *root.children(recursive=True)]
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that answer: each writes a journal."""
+        """The processes that answer: each writes a journal, and so do those of applications."""
         return [
             process
             for process in self.processes()[1:]
             if any(f.path.endswith(".wal") and f.mode != "r" for f in process.open_files())
+            and "noria.apps.runner" not in process.cmdline()
         ]
 
     def log(self) -> str:
