@@ -1,0 +1,99 @@
+"""What an evaluation's folder holds, read for its report: one value for each question.
+
+Repeats of a question, and its turns, are averaged first: they are not questions of their own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from noria.evals.evaluation.folder import Folder
+
+__all__ = ["Results", "read_results"]
+
+Question = str
+Contestant = str
+
+
+@dataclass(slots=True)
+class Results:
+    """An evaluation, by contestant and question."""
+
+    contestants: list[Contestant]
+    baseline: Contestant | None
+    categories: dict[Question, str] = field(default_factory=dict)
+    scores: dict[Contestant, dict[Question, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """The judge's mean score on each question."""
+    preferences: dict[Contestant, dict[Question, float]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+    """What was taken from the baseline in pairs: 1 won, 0 lost, a half for a tie."""
+    checks: dict[Contestant, dict[str, dict[Question, bool]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(dict))
+    )
+    """Whether a check passed on a question, in every repeat and turn."""
+    kinds: dict[Contestant, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """How many judgements of each kind there were: winner, tie, inconsistent, invalid, ..."""
+    failed: Counter[Contestant] = field(default_factory=Counter)
+    """Answers that did not come."""
+    answered: Counter[Contestant] = field(default_factory=Counter)
+    ms: dict[Contestant, list[float]] = field(default_factory=lambda: defaultdict(list))
+    costs: dict[Contestant, int] = field(default_factory=dict)
+    """Nano-dollars for all answers, where it is known."""
+
+    def shared(self, one: Contestant, other: Contestant) -> list[tuple[float, float]]:
+        """The scores of both on the questions that both have one."""
+        mine, theirs = self.scores[one], self.scores[other]
+        return [(mine[question], theirs[question]) for question in mine if question in theirs]
+
+
+def read_results(folder: Folder) -> Results:
+    """Read what the folder holds now; a run that is not through is read as far as it is."""
+    manifest = folder.manifest
+    results = Results(list(manifest["contestants"]), manifest.get("baseline"))
+    results.costs = dict(manifest.get("costs", {}))
+    for row in folder.rows("costs"):
+        results.costs[row["contestant"]] = row["cost_nano"]
+    _read_answers(results, folder.rows("answers"))
+    _read_judgements(results, folder.rows("judgements"))
+    return results
+
+
+def _read_answers(results: Results, rows: Iterable[Mapping[str, Any]]) -> None:
+    # A question that failed and was asked again has two rows: the later one counts.
+    latest = {(row["question_id"], row["contestant"], row["repeat"]): row for row in rows}
+    for row in latest.values():
+        who, question = row["contestant"], row["question_id"]
+        results.categories[question] = row["category"]
+        if row["error"] is not None:
+            results.failed[who] += 1
+            continue
+        results.answered[who] += 1
+        results.ms[who].append(sum(row["ms"]))
+        for turn in row["checks"]:
+            for name, outcome in turn.items():
+                if outcome in ("pass", "fail"):
+                    passed = results.checks[who][name]
+                    passed[question] = passed.get(question, True) and outcome == "pass"
+
+
+def _read_judgements(results: Results, rows: Iterable[Mapping[str, Any]]) -> None:
+    scores: dict[tuple[Contestant, Question], list[float]] = defaultdict(list)
+    taken: dict[tuple[Contestant, Question], list[float]] = defaultdict(list)
+    for row in rows:
+        who, place = row["contestant"], (row["contestant"], row["question_id"])
+        results.categories.setdefault(row["question_id"], row["category"])
+        results.kinds[who][row["kind"]] += 1
+        if row["kind"] == "score":
+            scores[place].append(row["score"])
+        elif row["kind"] in ("winner", "tie"):
+            taken[place].append({"contestant": 1.0, "baseline": 0.0, "tie": 0.5}[row["winner"]])
+    for (who, question), values in scores.items():
+        results.scores[who][question] = sum(values) / len(values)
+    for (who, question), values in taken.items():
+        results.preferences[who][question] = sum(values) / len(values)
