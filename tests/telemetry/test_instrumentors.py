@@ -166,7 +166,7 @@ def test_llama_index(tracer_provider, client, fake, told):
     # LlamaIndex tells of one call three times, each inside the other: the run's sum has it once.
     (whole, *_) = grow(root.run)
     assert whole.cost_nano == 42 * NANO_PER_TOKEN
-    assert (whole.input_tokens, whole.output_tokens, whole.calls) == (40, 2, 1)
+    assert (whole.input_tokens, whole.output_tokens, whole.calls) == (40, 2, 2)  # and one embedding
 
 
 def test_pydantic_ai(tracer_provider, door, secret, fake, told):

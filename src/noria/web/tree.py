@@ -90,7 +90,8 @@ def _sum_up(branches: Sequence[Branch]) -> None:
         at_depth[branch.depth] = branch
     for branch, parent in zip(reversed(branches), reversed(parents), strict=True):
         span = branch.span
-        if span.attributes.get("source") == "otlp" and branch.calls > 1 and span.kind == "chat":
+        call = span.kind in ("chat", "embedding")
+        if call and branch.calls > 1 and span.attributes.get("source") == "otlp":
             # What a client tells of a call that has calls inside it is the same, seen from outside.
             branch.cost_nano -= span.cost_nano
             branch.input_tokens -= span.input_tokens or 0
