@@ -9,13 +9,16 @@ from typing import Any
 import orjson
 from sqlalchemy import insert
 
+from noria.apps.directory import Manifest, write_app
 from noria.store import raise_mark
 from noria.store.conversations import add_turn
-from noria.store.governance import feedback
+from noria.store.documents import chunks, documents, indexes, shelves
+from noria.store.governance import alerts, feedback
+from noria.store.schedules import claim_firing, end_firing, miss_firings, plan_firing
 from noria.types import Label, new_span_id, new_trace_id
 from tests.support.seed import HOUR, Seeded
 
-__all__ = ["NOTES", "give", "run", "runs"]
+__all__ = ["DOCUMENTS", "NOTES", "furnish", "give", "run", "runs", "shelve"]
 
 NOTES: tuple[dict[str, Any], ...] = (
     {"id": "refunds.md", "index": "handbook", "chunk": 2, "label": "internal",
@@ -26,6 +29,16 @@ NOTES: tuple[dict[str, Any], ...] = (
      "score": 0.5, "title": "Terms of service",
      "why": "found by its meaning (1st, similarity 0.64)",
      "text": "These terms hold for everybody who buys from us."},
+)  # fmt: skip
+DOCUMENTS: tuple[tuple[str, str, Label, list[list[str]], list[str]], ...] = (
+    ("refunds.md", "Refunds", Label.INTERNAL, [],
+     ["A plan can be refunded within 30 days of the payment.", "Hardware: 60 days."]),
+    ("terms.html", "Terms of service", Label.PUBLIC, [],
+     ["These terms hold for everybody who buys from us."]),
+    ("pay.md", "Pay bands", Label.CONFIDENTIAL, [["hr", "board"]],
+     ["The refund of travel costs is part of the pay; the board decides."]),
+    ("staff.md", "For the staff", Label.PUBLIC, [["staff"]],
+     ["A refund above 500 USD needs a second pair of eyes."]),
 )  # fmt: skip
 PROMPT = "Answer only from the notes; cite [n]."
 
@@ -114,3 +127,76 @@ def runs(made: Seeded, number: int = 60, *, days: float = 10) -> list[str]:
     give(made, traces[-1], -1, "The second sentence is not in the handbook.")
     made.take_in()
     return traces
+
+
+def furnish(made: Seeded) -> None:
+    """Applications as their processes describe them: one that answers, one with a mistake."""
+    home, now = made.config.home, time.time_ns()
+    text = {"type": "string"}
+    write_app(home, Manifest(
+        "support", "desk/app.py", "ready", line=3, title="Support desk", model="local:smollm2",
+        description="Answers from the handbook, and says which page it read.",
+        budget="20 USD/day",
+        functions=[
+            {"name": "answer", "kind": "chat", "doc": "Answer a customer's question.",
+             "streams": True, "schedule": None, "returns": text,
+             "parameters": {"type": "object", "required": ["question"], "properties": {
+                 "question": text,
+                 "k": {"type": "integer", "default": 4, "description": "How many passages."}}}},
+            {"name": "digest", "kind": "task", "doc": "What was asked yesterday.", "streams": False,
+             "schedule": "0 6 * * *", "returns": {"type": "array", "items": text},
+             "parameters": {"type": "object", "properties": {
+                 "tags": {"type": "array", "items": text, "default": []}}}},
+        ],
+        checks=[
+            {"name": "grounded", "target": "answer", "sample": 0.1, "at_least": 0.9,
+             "severity": "warn"},
+            {"name": "short", "target": "answer", "sample": 1.0, "at_least": None,
+             "severity": "block"},
+        ],
+        indexes=[{"name": "handbook", "state": "ready", "error": None, "refresh": "0 5 * * *"}],
+        variants={"cheap": {"model": "local:smollm2", "k": 2}},
+    ))  # fmt: skip
+    write_app(home, Manifest(
+        "broken", "desk/broken.py", "failed", line=None,
+        error="desk/broken.py, line 7: SyntaxError: '(' was never closed.",
+    ))  # fmt: skip
+    with made.db.write() as connection:
+        connection.execute(insert(alerts).values(
+            id="alert_1", at=now - 5 * HOUR, app="support", check="grounded", passed=82, total=100,
+            at_least=0.9, delivered_ns=None, error="the webhook answered 500",
+        ))  # fmt: skip
+    for days, error in ((1, None), (2, "RuntimeError: the mail server is away")):
+        due = now - days * 24 * HOUR
+        plan_firing(made.db, "support", "digest", due)
+        claim_firing(made.db, "support", "digest", due, "seed", new_trace_id())
+        end_firing(made.db, "support", "digest", due, error)
+    miss_firings(made.db, "support", "digest", [now - 72 * HOUR])
+    plan_firing(made.db, "support", "digest", now + 10 * HOUR)
+
+
+def shelve(made: Seeded, name: str = "handbook", app: str | None = "support") -> None:
+    """An index as its application leaves it, but for the vectors; one document is unreadable."""
+    now = time.time_ns()
+    settings = {"tokens": 256, "overlap": 32, "label": "public", "grants": [],
+                "refresh": "0 5 * * *"}  # fmt: skip
+    with made.db.write() as connection:
+
+        def put(table: Any, **values: Any) -> int:
+            row = connection.execute(insert(table).values(**values).returning(table.c.serial))
+            return int(row.scalar_one())
+
+        index = put(indexes, name=name, app=app, source="handbook/**/*.md", model="local:minilm",
+                    dimensions=None, store="exact", version=1, built_ns=now - HOUR, report=None,
+                    settings=orjson.dumps(settings).decode())  # fmt: skip
+        for identity, title, label, grants, texts in DOCUMENTS:
+            shelf = put(shelves, index_id=index, label=int(label),
+                        grants=orjson.dumps(grants).decode())  # fmt: skip
+            document = put(documents, index_id=index, id=identity, title=title, source=identity,
+                           shelf=shelf, digest=b"", characters=sum(map(len, texts)),
+                           chunks=len(texts), indexed_ns=now - HOUR)  # fmt: skip
+            for number, text in enumerate(texts):
+                put(chunks, index_id=index, document=document, shelf=shelf, number=number,
+                    heading=title, text=text, digest=b"", embedded=True)  # fmt: skip
+        put(documents, index_id=index, id="broken.pdf", characters=0, chunks=0, indexed_ns=now,
+            error="not a PDF: the file begins with a line of HTML")  # fmt: skip

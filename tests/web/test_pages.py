@@ -19,7 +19,8 @@ from tests.support.seed_apps import run
 from tests.web.conftest import Site
 
 PAGES = ["/overview?range=7d", "/overview?range=90d", "/chat", "/traces", "/spend", "/spend?by=day",
-         "/spend?by=app", "/spend?by=key", "/spend?by=model", "/keys", "/keys/new", "/models"]  # fmt: skip
+         "/spend?by=app", "/spend?by=key", "/spend?by=model", "/keys", "/keys/new", "/models",
+         "/apps", "/indexes"]  # fmt: skip
 
 
 class Attributes(HTMLParser):

@@ -14,19 +14,18 @@ from noria.store.governance import document_uses, feedback, marks, turns
 from noria.store.schema import payloads, spans
 from noria.store.spans import as_spans
 from noria.store.text import inflated
-from noria.types import Label, Span
+from noria.types import Label, Span, SpanKind
 
 __all__ = [
     "Evidence",
     "Recorded",
     "Remark",
-    "Sums",
     "Use",
+    "add_up",
     "content_of",
     "evidence_of",
     "find_trace",
     "find_tree",
-    "sums_of",
 ]
 
 
@@ -39,15 +38,6 @@ class Recorded:
     response: bytes | None
     response_media: str | None
     """`text/event-stream` where a stream could not be put together; None for JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """What all spans of a trace add up to."""
-
-    cost_nano: int
-    input_tokens: int
-    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +121,17 @@ def find_tree(db: Database, identity: str) -> list[Span]:
         return _known(connection, found, identity)
 
 
-def sums_of(db: Database, trace_ids: Collection[str]) -> dict[str, Sums]:
-    """What each of these traces has cost as a whole."""
+def add_up(db: Database, rows: list[Span]) -> list[Span]:
+    """Give the runs among these spans the cost and the tokens of all that was called in them: an
+    application's own span has none."""
+    runs = [span for span in rows if span.kind is SpanKind.APP and span.parent_id is None]
+    sums = _sums_of(db, {span.trace_id for span in runs})
+    for span in runs:
+        span.cost_nano, span.input_tokens, span.output_tokens = sums[span.trace_id]
+    return rows
+
+
+def _sums_of(db: Database, trace_ids: Collection[str]) -> dict[str, tuple[int, int, int]]:
     if not trace_ids:
         return {}
     columns = (
@@ -145,7 +144,7 @@ def sums_of(db: Database, trace_ids: Collection[str]) -> dict[str, Sums]:
             .where(spans.c.trace_id.in_(trace_ids))
             .group_by(spans.c.trace_id)
         ).all()
-    return {trace_id: Sums(*map(int, sums)) for trace_id, *sums in rows}
+    return {trace_id: (int(cost), int(came), int(went)) for trace_id, cost, came, went in rows}
 
 
 def content_of(db: Database, span: Span) -> Recorded:

@@ -18,10 +18,12 @@ from noria.web.assets import Assets
 from noria.web.context import Context
 from noria.web.guard import Guard
 from noria.web.pages import (
+    apps,
     arena,
     battles,
     chat,
     conversations,
+    indexes,
     keys,
     leaderboard,
     models,
@@ -48,6 +50,8 @@ def build(context: Context) -> Starlette:
         *signin.routes,
         *overview.routes,
         *chat.routes,
+        *apps.routes,
+        *indexes.routes,
         *traces.routes,
         *trace.routes,
         *conversations.routes,

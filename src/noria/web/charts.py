@@ -16,7 +16,8 @@ from noria.types import Money, from_nanoseconds
 from noria.web import format
 
 __all__ = [
-    "Chart", "Series", "bars", "lines", "meter", "money_mark", "share", "spark", "waterfall",
+    "Chart", "Day", "Series", "bars", "lines", "meter", "money_mark", "share", "spark", "verdicts",
+    "waterfall",
 ]  # fmt: skip
 
 _STEP, _GAP, _HEIGHT = 10, 2, 100
@@ -29,6 +30,17 @@ class Series:
     name: str
     shade: str
     values: Sequence[float | None]
+
+
+@dataclass(slots=True)
+class Day:
+    """What a check said in one day (UTC)."""
+
+    start_ns: int
+    passed: int = 0
+    failed: int = 0
+    other: int = 0
+    """Skipped, or ended in an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +162,33 @@ def spark(values: Sequence[float]) -> Markup:
         '<svg class="spark" viewBox="0 0 {} 24" preserveAspectRatio="none" aria-hidden="true">'
         '<path d="M{}"/></svg>'
     ).format(len(values) - 1, points)
+
+
+def verdicts(days: Sequence[Day]) -> Markup:
+    """A check's verdicts day by day: the share of each day that passed and that failed."""
+    drawn = []
+    for i, day in enumerate(days):
+        judged = day.passed + day.failed
+        told = f"{day.passed} of {judged} passed" if judged else "no verdict"
+        if day.other:
+            told += f", {day.other} skipped or in error"
+        if judged:
+            failed = 24 * day.failed / judged
+            left = i * _STEP + _GAP // 2
+            drawn.append(
+                f'<path class="pass" d="M{left} {failed:.2f}h{_STEP - _GAP}V24h-{_STEP - _GAP}z"/>'
+                f'<path class="fail" d="M{left} 0h{_STEP - _GAP}v{failed:.2f}h-{_STEP - _GAP}z"/>'
+            )
+        title = f"{_bucket(day.start_ns, daily=True)}\n{told}"
+        drawn.append(
+            f'<g class="column"><title>{title}</title>'
+            f'<rect class="hit" x="{i * _STEP}" width="{_STEP}" height="24"/></g>'
+        )
+    width = max(1, len(days)) * _STEP
+    return Markup(  # noqa: S704 - only numbers and dates are in it
+        f'<svg class="verdicts" viewBox="0 0 {width} 24" preserveAspectRatio="none" role="img" '
+        f'aria-label="Verdicts by day"><path class="base" d="M0 24H{width}"/>{"".join(drawn)}</svg>'
+    )
 
 
 def waterfall(

@@ -37,6 +37,8 @@ class Passage:
     text: str
     """Empty where it was not recorded."""
     cut: int
+    as_system: bool
+    """It was found by looking at everything, whoever asked."""
     deleted_ns: int | None
     redacted_ns: int | None
 
@@ -80,7 +82,8 @@ def passages(searches: Iterable[Recorded], evidence: Evidence, room: Room) -> li
                     room.take(str(one.get("title") or document), 300)[0],
                     str(one.get("label", "public"))[:20],
                     float(score) if isinstance(score, int | float) else None,
-                    str(found.get("why") or "")[:200], shown, cut, deleted_ns, redacted_ns,
+                    str(found.get("why") or "")[:200], shown, cut,
+                    bool(recorded.span.attributes.get("as_system")), deleted_ns, redacted_ns,
                 )
             )  # fmt: skip
     return given

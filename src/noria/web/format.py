@@ -5,11 +5,11 @@ Each function gives text or ready markup, and is a template filter under its own
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
+from noria.statistics import wilson
 from noria.types import Money, from_nanoseconds, utc_now
 
 __all__ = [
@@ -118,12 +118,12 @@ def interval(part: int, whole: int) -> str:
     """The 95 % interval of a share (Wilson's), in percent."""
     if not whole:
         return NONE
-    z, share = 1.959964, part / whole
-    middle = (share + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z * math.sqrt(share * (1 - share) / whole + z * z / (4 * whole * whole))
-    half /= 1 + z * z / whole
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return f"{100 * low:.2g}–{100 * high:.2g} %"
+    share = wilson(part, whole)
+    ends = [
+        f"{100 * end:.0f}" if end >= 0.0995 else f"{100 * end:.2g}"
+        for end in (share.lower, share.upper)
+    ]
+    return "–".join(ends) + " %"
 
 
 def rate(tokens: int | None, duration_ms: float | None, ttft_ms: float | None) -> str:

@@ -45,7 +45,14 @@ class Place:
 
 # The rail, in the order of the wheel.
 RAIL: tuple[tuple[str, tuple[Place, ...]], ...] = (
-    ("Serve", (Place("Chat", "/chat", "c"),)),
+    (
+        "Serve",
+        (
+            Place("Chat", "/chat", "c"),
+            Place("Apps", "/apps", "p"),
+            Place("Indexes", "/indexes", "i"),
+        ),
+    ),
     (
         "Record",
         (

@@ -106,6 +106,7 @@ def milliseconds(text: str) -> float | None:
 
 def _find(db: Database, query: QueryParams, own_key: str | None) -> Listing:
     from noria.store import find_spans
+    from noria.store.traces import add_up
 
     status, kind, worth = query.get("status"), query.get("kind"), _SORTS.get(query.get("sort", ""))
     since = _SINCE.get(query.get("since", ""))
@@ -125,23 +126,11 @@ def _find(db: Database, query: QueryParams, own_key: str | None) -> Listing:
         # Parts of a trace show only to those who look for what only a part has.
         roots_only=not any(query.get(name) for name in ("q", "model", "kind")),
     )
-    _add_up(db, found.rows)
+    add_up(db, found.rows)
     if worth is None:
         return Listing(found.rows, found.next, None)
     rows = sorted(found.rows, key=lambda span: worth(span) or 0, reverse=True)
     return Listing(rows[:ROWS], None, len(rows))
-
-
-def _add_up(db: Database, rows: list[Span]) -> None:
-    """A run costs what was called in it: its own span has no tokens and no price."""
-    from noria.store.traces import sums_of
-
-    runs = [span for span in rows if span.kind is SpanKind.APP and span.parent_id is None]
-    sums = sums_of(db, {span.trace_id for span in runs})
-    for span in runs:
-        if (whole := sums.get(span.trace_id)) is not None:
-            span.cost_nano = whole.cost_nano
-            span.input_tokens, span.output_tokens = whole.input_tokens, whole.output_tokens
 
 
 routes = [Route("/traces", show)]

@@ -58,7 +58,6 @@ customElements.define("theme-switch", class extends HTMLElement {
 
 const KEYS = [
   ["?", "This list"],
-  ["g then c o t s m k", "Go to Chat, Overview, Traces, Spend, Models, Keys"],
   ["j k", "Next and previous row"],
   ["Enter", "Open the row; in the chat, send"],
   ["/", "Search"],
@@ -69,7 +68,9 @@ function listKeys() {
   const dialog = document.createElement("dialog");
   const title = Object.assign(document.createElement("h2"), { textContent: "Shortcuts" });
   const list = document.createElement("dl");
-  for (const [keys, meaning] of KEYS) {
+  const places = [...document.querySelectorAll(".rail a[data-go]")];
+  const go = [`g then ${places.map((place) => place.dataset.go).join(" ")}`, `Go to ${places.map((place) => place.textContent).join(", ")}`];
+  for (const [keys, meaning] of [KEYS[0], go, ...KEYS.slice(1)]) {
     const term = document.createElement("dt");
     for (const key of keys.split(" ")) {
       const tag = key === "then" ? "span" : "kbd";

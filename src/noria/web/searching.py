@@ -1,0 +1,105 @@
+"""Searching an index from a page: under the grants of who has signed in, and recorded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import orjson
+
+from noria.gateway.tracing import Place, Trace, here, span
+from noria.types import EVERY_GROUP, Label, SpanKind
+from noria.web.context import Context
+from noria.web.render import in_thread
+
+if TYPE_CHECKING:
+    from noria.retrieval import DocumentRow, Found, IndexRow
+    from noria.store import Database, Key
+
+__all__ = ["Shelf", "find_passages", "may_see", "shelf"]
+
+_BATCH = 200
+_MOST_BATCHES = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Some documents of an index that a person may see, by their ids."""
+
+    rows: list[DocumentRow]
+    next: str | None
+    """The cursor for those after these; None at the end."""
+
+
+async def find_passages(
+    context: Context, key: Key, index: IndexRow, question: str, k: int
+) -> tuple[list[Found], str | None]:
+    """The passages that answer a question best, of those that the key may see, and the trace that
+    the search is recorded in. Where pages are shown without a door there is no model to ask for
+    the question's vector: then its words alone are looked for.
+
+    Raises:
+        NoriaError: the index cannot be searched.
+        ApiError: the embedding model could not be asked.
+    """
+    from noria.retrieval.library import find_library
+
+    library = await in_thread(find_library, context.db, index.name)
+    gateway = context.gateway
+    if gateway is None:
+        found = await in_thread(library.look_up, question, None, k, key.principal)
+        return found[:k], None
+    recording = context.config.recording.content and key.record_content
+    place = Place(gateway, Trace(key), app=index.app, content=recording)
+    token = here.set(place)
+    try:
+        asked = orjson.dumps({"question": question, "k": k})
+        with span(SpanKind.SEARCH, index.name, request=asked) as work:
+            found = await library.find(place.within(work.id), question, k, key.principal)
+            found = found[:k]
+            mark = max((one.label for one in found), default=Label.PUBLIC)
+            await gateway.marks.raise_to(place.trace, mark)
+            work.attributes["documents"] = [one.used() for one in found]
+            work.response = orjson.dumps([one.shown() for one in found])
+    finally:
+        here.reset(token)
+    return found, place.trace.id
+
+
+def may_see(key: Key, document: DocumentRow) -> bool:
+    """Whether a document may be shown to the holder of a key. What could not be read has neither
+    a label nor grants: only administrators are told of it."""
+    if document.label is None:
+        return key.admin
+    if document.label > key.clearance:
+        return False
+    return EVERY_GROUP in key.groups or all(
+        not key.groups.isdisjoint(groups) for groups in document.grants
+    )
+
+
+def shelf(
+    db: Database, key: Key, index: str, *, cursor: str | None, limit: int, failed: bool, text: str
+) -> Shelf:
+    """Documents of an index that the key may see.
+
+    Raises:
+        NotFound: there is no such index.
+    """
+    from noria.retrieval import list_documents
+
+    rows: list[DocumentRow] = []
+    for _ in range(_MOST_BATCHES):
+        found = list_documents(
+            db, index, cursor=cursor, limit=_BATCH, failed=failed, text=text or None
+        )
+        for document in found.rows:
+            if len(rows) == limit:
+                return Shelf(rows, rows[-1].id)
+            if document.removed_ns is None and may_see(key, document):
+                rows.append(document)
+        cursor = found.next
+        if cursor is None:
+            return Shelf(rows, None)
+    # There is much between that may not be seen: the next page goes on from here.
+    return Shelf(rows, cursor)
