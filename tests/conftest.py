@@ -2,7 +2,7 @@
 
 import signal
 
-pytest_plugins = ["tests.support.door", "tests.support.postgres"]
+pytest_plugins = ["tests.support.door", "tests.support.plain", "tests.support.postgres"]
 
 # A shell that starts the tests in the background has them ignore interrupts, and every process
 # that they start as well; the tests of Ctrl-C need the usual way.
