@@ -21,7 +21,7 @@ __all__ = ["Rounds", "bootstrap", "multinomial"]
 Floats = NDArray[np.float64]
 _TOGETHER = 32
 _ARRIVED = 1e-9
-_CHORDS = 12
+_CHORDS = 40
 _PRIOR = 1.0
 
 
