@@ -13,18 +13,22 @@ from noria.store import Database
 
 __all__ = ["Talk", "read_chat"]
 
-_ROLES = ("system", "developer", "user", "assistant")
+_INSTRUCT = ("system", "developer")
+_ROLES = (*_INSTRUCT, "user", "assistant")
 
 
 def read_chat(messages: list[dict[str, Any]]) -> tuple[str, list[dict[str, str]]]:
-    """The question of a chat, its last user message, and what was said before it.
+    """The question of a chat, and what was said before it. The question is the last user message;
+    where instructions are all that was sent, it is those.
 
     Raises:
         ApiError: 400, with the field that cannot be used.
     """
-    last = max((n for n, message in enumerate(messages) if message["role"] == "user"), default=None)
-    if last is None:
+    asked = [n for n, message in enumerate(messages) if message["role"] == "user"]
+    asked = asked or [n for n, message in enumerate(messages) if message["role"] in _INSTRUCT]
+    if not asked:
         raise _unusable("messages", "there is no message with the role user, so nothing is asked")
+    last = asked[-1]
     question = _text(messages[last].get("content"), last)
     history = [
         {"role": message["role"], "content": _text(message.get("content"), number)}

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from noria.apps.doors.openapi import document
 from noria.apps.doors.visiting import client_of, place_of, served
+from noria.errors import ApiError
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -35,19 +36,24 @@ def rest_routes(gateway: Gateway) -> Sequence[BaseRoute]:
         visit = app.visit(key, place, function=request.path_params["function"], stream=stream)
         headers = {"x-noria-trace": visit.trace}
         pieces = app.client.call(app, visit, key, body)
-        if not stream:
-            return Response(b"".join([piece async for piece in pieces]), 200, headers, _JSON)
-        # What is refused before the first piece is an answer of its own.
-        first = await anext(pieces)
+        try:
+            if not stream:
+                return Response(b"".join([piece async for piece in pieces]), 200, headers, _JSON)
+            # What is refused before the first piece is an answer of its own.
+            first = await anext(pieces)
+        except ApiError as refusal:
+            if refusal.retry_after is not None:
+                headers["retry-after"] = str(refusal.retry_after)
+            return Response(orjson.dumps(refusal.body()), refusal.status, headers, _JSON)
         return StreamingResponse(_all(first, pieces), 200, headers, _EVENTS)
 
     async def every(request: Request) -> Response:
         known = [one for one in client_of(gateway).apps() if one.functions]
-        return _document(request, document(known, _base(request), "noria"))
+        return _document(document(known, _base(request), "noria"))
 
     async def one(request: Request) -> Response:
         manifest = served(gateway, request.path_params["app"]).manifest
-        return _document(request, document([manifest], _base(request), manifest.title))
+        return _document(document([manifest], _base(request), manifest.title))
 
     return [
         Route("/apps/openapi.json", every),
@@ -66,5 +72,5 @@ def _base(request: Request) -> str:
     return str(request.base_url).rstrip("/")
 
 
-def _document(request: Request, content: object) -> Response:
+def _document(content: object) -> Response:
     return Response(orjson.dumps(content, option=orjson.OPT_INDENT_2), media_type=_JSON)
