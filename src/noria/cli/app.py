@@ -8,6 +8,7 @@ import typer
 
 import noria
 from noria.cli import battles, chat, doctor, init, key, model, run, serve, spend, trace
+from noria.cli import eval as evaluation
 
 __all__ = ["app"]
 
@@ -46,5 +47,6 @@ app.add_typer(model.app, name="model")
 app.add_typer(key.app, name="key")
 app.command("spend")(spend.spend)
 app.add_typer(trace.app, name="trace")
+app.add_typer(evaluation.app, name="eval")
 app.add_typer(battles.app, name="arena")
 app.command("doctor")(doctor.doctor)

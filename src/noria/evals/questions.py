@@ -1,4 +1,4 @@
-"""Question sets: what contestants are asked, turn by turn, with references where there is one answer.
+"""Question sets: what contestants are asked, turn by turn, and the right answers where there are any.
 
 A line of a file is an object in MT-bench's form: `question_id`, `category`, `turns`, and perhaps
 `reference` (one text for each turn). References may also stand in a file of their own, in the form
@@ -119,7 +119,7 @@ def shipped_questions() -> Questions:
 
 
 def _question(path: Path, number: int, row: dict[str, Any]) -> Question:
-    turns = row.get("turns", row.get("question"))
+    turns: Any = row.get("turns", row.get("question"))
     if isinstance(turns, str):
         turns = [turns]
     identity = row.get("question_id", row.get("id", number))
@@ -130,7 +130,7 @@ def _question(path: Path, number: int, row: dict[str, Any]) -> Question:
         problem = "turns must be texts that say something"
     elif not isinstance(identity, (str, int)):
         problem = "question_id must be a text or a number"
-    reference = row.get("reference") or []
+    reference: Any = row.get("reference") or []
     if isinstance(reference, str):
         reference = [reference]
     if problem is None and not isinstance(reference, list):

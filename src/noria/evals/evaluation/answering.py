@@ -14,11 +14,10 @@ from noria.gateway.tracing import Place, Trace
 
 if TYPE_CHECKING:
     from noria.evals.questions import Question
-
     from noria.gateway import Gateway
     from noria.store import Key
 
-__all__ = ["Asked", "answer_all", "patiently"]
+__all__ = ["Asked", "answer_all", "at_once", "patiently"]
 
 _TRIES = 6
 _LONGEST_PAUSE = 60.0
@@ -92,7 +91,7 @@ async def answer_all(
         folder.add("answers", row | _told(answers, error))
         progress()
 
-    await _at_once(concurrency, due, ask)
+    await at_once(concurrency, due, ask)
     return failed
 
 
@@ -114,7 +113,7 @@ async def patiently(ask: Callable[[], Any]) -> Any:
     raise AssertionError("the last try returns or raises")
 
 
-async def _at_once(concurrency: int, due: Iterable[tuple[Any, ...]], work: Any) -> None:
+async def at_once(concurrency: int, due: Iterable[tuple[Any, ...]], work: Any) -> None:
     """Do the work for every item, so many at the same time; the first failure ends all."""
     items = iter(due)
 

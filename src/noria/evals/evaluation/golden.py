@@ -1,0 +1,196 @@
+"""Golden sets: rows of arguments that an application has to go on answering well.
+
+A row of the file is a JSON object: the arguments of the function, and perhaps `id`, `category` and
+`expected`, which the answer has to equal but for case and spaces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from noria.errors import ApiError, ConfigError
+from noria.evals.comparisons import mcnemar
+from noria.evals.evaluation.answering import at_once, patiently
+from noria.evals.evaluation.contestants import Answer, Contestant
+from noria.evals.evaluation.folder import Folder
+from noria.gateway.tracing import Place, Trace
+
+if TYPE_CHECKING:
+    from noria.gateway import Gateway
+    from noria.store import Key
+
+__all__ = ["ANSWERED", "EXPECTED", "Regression", "Row", "answer_rows", "read_rows", "regressions"]
+
+ANSWERED, EXPECTED = "answered", "expected"
+"""Two checks that every row has without anybody writing them: that there is an answer, and, where
+the row says what is expected, that it is that."""
+_OURS = ("id", "category", "expected")
+_SURE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a golden set."""
+
+    id: str
+    line: int
+    arguments: Mapping[str, Any]
+    category: str = ""
+    expected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """A check that passes less often than it did."""
+
+    check: str
+    before: tuple[int, int]
+    """How many of how many rows passed in the stored evaluation."""
+    now: tuple[int, int]
+    rows: list[str]
+    """The rows that passed before and do not now."""
+    p_value: float
+    """How often chance would make that many rows fall against those that rose (McNemar)."""
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether chance hardly explains it."""
+        return self.p_value < _SURE
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a golden set.
+
+    Raises:
+        ConfigError: it cannot be read, or a line cannot be used; the message names it.
+    """
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as unreadable:
+        raise ConfigError(f"{path} cannot be read: {unreadable.strerror}.") from None
+    rows: list[Row] = []
+    known: dict[str, int] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            fields = orjson.loads(line)
+        except orjson.JSONDecodeError as malformed:
+            raise ConfigError(f"{path}, line {number} is not JSON: {malformed}") from None
+        if not isinstance(fields, dict):
+            raise ConfigError(f"{path}, line {number} is not an object of arguments.")
+        arguments = {name: value for name, value in fields.items() if name not in _OURS}
+        identity = str(fields.get("id") or hashlib.sha256(_canonical(arguments)).hexdigest()[:12])
+        if identity in known:
+            raise ConfigError(
+                f"{path}: the lines {known[identity]} and {number} are the same row {identity}."
+            )
+        known[identity] = number
+        expected = fields.get("expected")
+        rows.append(
+            Row(
+                identity,
+                number,
+                arguments,
+                str(fields.get("category") or ""),
+                None if expected is None else str(expected),
+            )
+        )
+    if not rows:
+        raise ConfigError(f"{path} holds no row.")
+    return rows
+
+
+async def answer_rows(
+    folder: Folder,
+    rows: Sequence[Row],
+    contestant: Contestant,
+    *,
+    gateway: Gateway,
+    key: Key,
+    repeats: int = 1,
+    concurrency: int = 8,
+    progress: Callable[[], None] = lambda: None,
+) -> None:
+    """Have every row answered that was not yet, with all checks of the application.
+
+    Raises:
+        ApiError: the budget is exhausted.
+    """
+    done = {(row["question_id"], row["repeat"]) for row in folder.rows("answers")}
+
+    async def work(row: Row, repeat: int) -> None:
+        line: dict[str, Any] = {
+            "question_id": row.id, "category": row.category, "contestant": contestant.name,
+            "repeat": repeat, "line": row.line, "answers": [], "traces": [], "ms": [],
+            "error": None,
+        }  # fmt: skip
+        checks: dict[str, str] = {}
+
+        async def once() -> Answer:
+            return await contestant.answer_row(row.arguments, Place(gateway, Trace(key)))
+
+        try:
+            answer = await patiently(once)
+        except ApiError as refusal:
+            if refusal.code == "budget_exhausted":
+                raise
+            line["reason"] = f"{refusal.code}: {refusal.message}"
+            checks[ANSWERED] = "fail"
+        else:
+            line |= {"answers": [answer.text], "traces": [answer.trace_id], "ms": [answer.ms]}
+            checks = {**answer.checks, ANSWERED: "pass"}
+            if row.expected is not None:
+                same = _plain(answer.text) == _plain(row.expected)
+                checks[EXPECTED] = "pass" if same else "fail"
+        folder.add("answers", line | {"checks": [checks]})
+        progress()
+
+    due = [
+        (row, repeat) for repeat in range(repeats) for row in rows if (row.id, repeat) not in done
+    ]
+    await at_once(concurrency, due, work)
+
+
+def regressions(
+    before: Mapping[str, Mapping[str, bool]], now: Mapping[str, Mapping[str, bool]]
+) -> list[Regression]:
+    """Every check that some rows passed before and do not now.
+
+    Args:
+        before: by check and row, whether it passed in the stored evaluation.
+        now: the same of the present one. Only rows that both have are compared.
+    """
+    found = []
+    for name, passed in now.items():
+        earlier = before.get(name, {})
+        shared = [row for row in passed if row in earlier]
+        fell = [row for row in shared if earlier[row] and not passed[row]]
+        if not fell:
+            continue
+        then, today = [earlier[row] for row in shared], [passed[row] for row in shared]
+        found.append(
+            Regression(
+                name,
+                (sum(then), len(then)),
+                (sum(today), len(today)),
+                fell,
+                # One side: only a fall is a regression.
+                mcnemar(then, today).p_value / 2 if sum(then) > sum(today) else 1.0,
+            )
+        )
+    return found
+
+
+def _canonical(arguments: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.lower().split())
