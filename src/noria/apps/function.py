@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -224,7 +224,11 @@ class Function:
 
     @property
     def _returned(self) -> Any:
-        return self.hints.get("return", Any)
+        returned = self.hints.get("return", Any)
+        origin = typing.get_origin(returned)
+        if isinstance(origin, type) and issubclass(origin, Awaitable):
+            return typing.get_args(returned)[-1]
+        return returned
 
     def _check_keywords(self) -> None:
         if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):

@@ -276,7 +276,6 @@ class Run:
         if not held:
             self._begun.set()
         pieces = []
-        work.stream = True
         try:
             async for piece in source:
                 if work.first_token_ns is None:
