@@ -144,9 +144,10 @@ def test_keys_are_needed_limited_and_revoked_at_once(door: Door) -> None:
         assert client.post("/v1/chat/completions", json=chat()).status_code == 200
         newest = max(list_keys(db), key=lambda key: key.serial)
         revoke_key(db, newest.id)
-        assert error(client.post("/v1/chat/completions", json=chat()))[:2] == (
-            401, "revoked_api_key",
-        )  # fmt: skip
+        for _ in range(3):  # however well the door remembers it
+            assert error(client.post("/v1/chat/completions", json=chat()))[:2] == (
+                401, "revoked_api_key",
+            )  # fmt: skip
 
 
 def test_an_unknown_model_names_the_near_ones(door: Door) -> None:

@@ -37,7 +37,8 @@ class KeyRing:
         found = self._keys.get(hashlib.sha256(credential).digest())
         if found is None or self._generation.value != self._seen or found[1] < time.monotonic():
             return None
-        return found[0]
+        key = found[0]
+        return None if key is None or key.revoked_ns is not None else key
 
     async def look_up(self, credential: bytes | None) -> Key:
         """The key of an `Authorization` header, asking the store.
