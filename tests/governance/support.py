@@ -6,7 +6,6 @@ import itertools
 import json
 import re
 import secrets
-import shutil
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -175,8 +174,13 @@ def providers() -> Iterator[Providers]:
         )
 
 
-def write_apps(folder: Path) -> list[Path]:
-    """Put the applications and their documents into a folder."""
+def applications() -> dict[str, str]:
+    """The applications: files by name."""
+    return {source.name: source.read_text() for source in sorted(APPS.glob("*.py"))}
+
+
+def write_papers(folder: Path) -> None:
+    """Put the documents into the folder of the applications."""
     (folder / "papers.json").write_text(
         json.dumps(
             [
@@ -191,11 +195,6 @@ def write_apps(folder: Path) -> list[Path]:
             ]
         )
     )
-    files = []
-    for source in sorted(APPS.glob("*.py")):
-        shutil.copy(source, folder)
-        files.append(folder / source.name)
-    return files
 
 
 @dataclass

@@ -20,9 +20,10 @@ from tests.governance.support import (
     Answer,
     Person,
     Providers,
+    applications,
     expected,
     providers,
-    write_apps,
+    write_papers,
 )
 
 CALLER = """
@@ -56,7 +57,9 @@ def world() -> Iterator[Providers]:
 def home(tmp_path_factory: pytest.TempPathFactory, world: Providers) -> Path:
     folder = tmp_path_factory.mktemp("plain")
     (folder / "noria.toml").write_text(world.settings())
-    write_apps(folder)
+    write_papers(folder)
+    for name, source in applications().items():
+        (folder / name).write_text(source)
     return folder
 
 

@@ -103,6 +103,11 @@ async def told(question):
     return []
 
 
+async def other(question):
+    """Asks another application, which reads in the same run."""
+    return [await Model("aide").ask("", question=question)]
+
+
 PATHS = {
     "direct": direct,
     "step": in_step,
@@ -115,6 +120,7 @@ PATHS = {
     "system": as_system,
     "database": database,
     "told": told,
+    "other": other,
 }
 
 
