@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ class Library:
         self._store = store
         self._dimensions = dimensions
         self._vectors: VectorStore | None = None
+        self._lock = threading.Lock()
 
     def is_built(self) -> bool:
         """Whether a first pass has ended."""
@@ -86,13 +88,13 @@ class Library:
         Raises:
             ConfigError: the store cannot be used, or vectors have another length than before.
         """
-        if self._vectors is None:
-            if self._dimensions is None:
-                self._dimensions = self._agreed(dimensions)
-            if self._dimensions is None:
-                return None
-            opener = registry().vector_stores.find(self._store)
-            self._vectors = opener(self.db, self.index_id, self._dimensions)
+        with self._lock:
+            if self._vectors is None:
+                self._dimensions = self._dimensions or self._agreed(dimensions)
+                if self._dimensions is None:
+                    return None
+                opener = registry().vector_stores.find(self._store)
+                self._vectors = opener(self.db, self.index_id, self._dimensions)
         if dimensions is not None and dimensions != self._dimensions:
             raise ConfigError(
                 f"{self.model} makes vectors of {dimensions} dimensions; those of the index "

@@ -7,7 +7,9 @@ import atexit
 import functools
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,12 +38,18 @@ class QdrantVectors:
                 "Install it: pip install 'noria[qdrant]'",
             ) from None
         self._models = models
-        self._client = _client(os.environ.get("QDRANT_URL"), str(db.home / "qdrant"))
+        with _lock:
+            self._client = _client(os.environ.get("QDRANT_URL"), str(db.home / "qdrant"))
+        # A server answers many at once; a folder is for one thread at a time.
+        self._turn: AbstractContextManager[object] = (
+            nullcontext() if os.environ.get("QDRANT_URL") else _lock
+        )
         # A server may be shared by several installations.
         owner = hashlib.blake2b(str(db).encode(), digest_size=4).hexdigest()
         self._collection = f"noria_{owner}_{index_id}"
         self._dimensions = dimensions
-        self._make()
+        with self._turn:
+            self._make()
 
     def _make(self) -> None:
         if self._client.collection_exists(self._collection):
@@ -66,35 +74,44 @@ class QdrantVectors:
             for chunk, shelf, vector in zip(chunks, shelves, vectors, strict=True)
         ]
         if points:
-            self._client.upsert(self._collection, points, wait=True)
+            with self._turn:
+                self._client.upsert(self._collection, points, wait=True)
 
     def move(self, chunks: Sequence[int], shelf: int) -> None:
         if chunks:
             # by a condition, since to name a point that is not there is an error
             chosen = self._models.Filter(must=[self._models.HasIdCondition(has_id=list(chunks))])
-            self._client.set_payload(self._collection, {"shelf": shelf}, points=chosen, wait=True)
+            with self._turn:
+                self._client.set_payload(
+                    self._collection, {"shelf": shelf}, points=chosen, wait=True
+                )
 
     def remove(self, chunks: Sequence[int]) -> None:
         if chunks:
-            self._client.delete(
-                self._collection, self._models.PointIdsList(points=list(chunks)), wait=True
-            )
+            points = self._models.PointIdsList(points=list(chunks))
+            with self._turn:
+                self._client.delete(self._collection, points, wait=True)
 
     def clear(self) -> None:
-        self._client.delete_collection(self._collection)
-        self._make()
+        with self._turn:
+            self._client.delete_collection(self._collection)
+            self._make()
 
     def search(self, vector: NDArray[np.float32], k: int, shelves: Sequence[int]) -> list[Hit]:
         models = self._models
         allowed = models.FieldCondition(key="shelf", match=models.MatchAny(any=list(shelves)))
-        found = self._client.query_points(
-            self._collection,
-            query=vector.tolist(),
-            query_filter=models.Filter(must=[allowed]),
-            limit=k,
-            with_payload=False,
-        )
+        with self._turn:
+            found = self._client.query_points(
+                self._collection,
+                query=vector.tolist(),
+                query_filter=models.Filter(must=[allowed]),
+                limit=k,
+                with_payload=False,
+            )
         return [Hit(int(point.id), point.score) for point in found.points]
+
+
+_lock = threading.RLock()
 
 
 @functools.cache
