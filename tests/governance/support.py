@@ -108,6 +108,8 @@ def expected(person: Person, path: str, model: str) -> Outcome:
         if not person.may_see(LEDGER):
             return Outcome("resource_not_granted")
         read = told = frozenset([LEDGER.canary])
+    elif path == "fails":
+        return Outcome("app_failed")
     mark = max((LABEL_OF[canary] for canary in read), default=Label.PUBLIC)
     if mark > CLEARANCES[model]:
         return Outcome("label_exceeds_clearance", mark=mark)

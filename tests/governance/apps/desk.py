@@ -108,6 +108,11 @@ async def other(question):
     return [await Model("aide").ask("", question=question)]
 
 
+async def failing(question):
+    """Quotes what it read in an exception, as careless code does."""
+    raise ValueError(f"cannot use {await stepped(question)}")
+
+
 PATHS = {
     "direct": direct,
     "step": in_step,
@@ -121,6 +126,7 @@ PATHS = {
     "database": database,
     "told": told,
     "other": other,
+    "fails": failing,
 }
 
 
@@ -151,6 +157,6 @@ async def streamed(question: str, model: str = ""):
         yield piece
 
 
-@check(answer)
+@check(answer, sample=0.3)
 async def judged(reply: str) -> bool:
     return await judge.ask("Is it good?", reply=reply, returns=bool)
