@@ -1,0 +1,5 @@
+module noria.example/ask
+
+go 1.22
+
+require github.com/openai/openai-go/v3 v3.0.0
