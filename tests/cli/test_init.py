@@ -32,9 +32,9 @@ def test_it_writes_and_never_overwrites(run, tmp_path, forget):
         ["answer"],
         ["handbook"],
     )
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "app.py").write_text("mine")
     with pytest.raises(NoriaError, match="is there already"):
-        (tmp_path / "other").mkdir()
-        (tmp_path / "other" / "app.py").write_text("mine")
         run("init", "other")
     assert (tmp_path / "other" / "app.py").read_text() == "mine"
     assert [path.name for path in (tmp_path / "other").iterdir()] == ["app.py"]
