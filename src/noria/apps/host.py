@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from noria.apps.directory import Manifest, app_secret, stop_apps
-from noria.apps.keeper import SLOTS, Keeper, guess_name
+from noria.apps.keeper import SLOTS, Keeper
 from noria.apps.process import AppProcess
 from noria.config import Config
 from noria.errors import AppError
@@ -102,9 +104,9 @@ class AppHost:
             _tell,
             reload=self._config.apps.reload,
         )
-        name = guess_name(file)
+        name = _guessed_name(file)
         if any(name in other.names for other in self._keepers):
-            name = f"{name}~{number + 1}"
+            name = _other_name(name, number)
         keeper.manifests = [Manifest(name, str(file))]
         return keeper
 
@@ -118,18 +120,33 @@ class AppHost:
                     f"{where}: {manifest.name} is the name of a model in noria.toml, so an "
                     "application cannot have it."
                 )
-            for other in self._keepers:
+            for number, other in enumerate(self._keepers):
                 for theirs in [*other.manifests, *other.coming] if other is not keeper else ():
                     if theirs.name != manifest.name:
                         continue
                     if theirs.line is None:
-                        other.manifests.remove(theirs)
+                        name = _other_name(theirs.name, number)
+                        other.manifests = [replace(theirs, name=name)]
                         continue
                     return (
                         f"{where}: there is another application named {manifest.name} in "
                         f"{theirs.file}, line {theirs.line}."
                     )
         return None
+
+
+def _guessed_name(file: Path) -> str:
+    """The name of the application in a file that has not been loaded, as far as it can be seen."""
+    try:
+        found = re.search(r"""\bApp\(\s*["']([a-z][\w-]*)["']""", file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        found = None
+    return found[1] if found else file.stem
+
+
+def _other_name(name: str, number: int) -> str:
+    """What a file is shown as whose application cannot have its name."""
+    return f"{name}~{number + 1}"
 
 
 def _checked(file: Path) -> Path:

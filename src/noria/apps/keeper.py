@@ -8,11 +8,11 @@ new one serves does the old one stop to accept; what it is answering it answers 
 from __future__ import annotations
 
 import asyncio
-import re
 import socket
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from noria.apps.process import AppProcess
 from noria.apps.refusing import refuse_on
 from noria.apps.watching import Watch
 
-__all__ = ["Keeper", "guess_name"]
+__all__ = ["SLOTS", "Keeper"]
 
 SLOTS = 4
 """Processes of one file at the same time: one that serves, one that starts, and those that end."""
@@ -31,17 +31,9 @@ _WITHIN_SECONDS = 60.0
 _BACKOFF_SECONDS = (0.0, 0.5, 2.0)
 _COOL_DOWN_SECONDS = 30.0
 _STOP_SECONDS = 12.0
+_GIVE_WAY_SECONDS = 2.0
 
 Objection = Callable[["Keeper", Sequence[Manifest]], str | None]
-
-
-def guess_name(file: Path) -> str:
-    """The name of the application in a file that has not been loaded, as far as it can be seen."""
-    try:
-        found = re.search(r"""\bApp\(\s*["']([a-z][\w-]*)["']""", file.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError):
-        found = None
-    return found[1] if found else file.stem
 
 
 class Keeper:
@@ -83,6 +75,7 @@ class Keeper:
         self._changed = asyncio.Event()
         self._current: AppProcess | None = None
         self._leaving: set[AppProcess] = set()
+        self._attending: deque[asyncio.Task[None]] = deque(maxlen=SLOTS)
         self._deaths: deque[float] = deque(maxlen=_DEATHS)
         self._error: str | None = None
 
@@ -142,28 +135,33 @@ class Keeper:
                 self.coming = coming
                 process.say("serve")
             if "ready" in said:
-                self._take_over(process)
+                await self._take_over(process)
                 return True
         self._count_death(await process.ended, "before it was ready")
         return False
 
-    def _take_over(self, process: AppProcess) -> None:
+    async def _take_over(self, process: AppProcess) -> None:
         old, self._current = self._current, process
+        self._attending.append(asyncio.create_task(self._attend(process)))
+        if old is not None:
+            self._leaving.add(old)
+            old.ended.add_done_callback(lambda _: self._leaving.discard(old))
+            old.say("drain")
+            with suppress(TimeoutError):  # it is blocked, and goes when it can
+                async with asyncio.timeout(_GIVE_WAY_SECONDS):
+                    await old.gives_way.wait()
         for name in set(self.names) - {manifest.name for manifest in self.coming}:
             forget_app(self._home, name)
         self.manifests, self.coming, self._error = self.coming, [], None
         self._write(Phase.READY)
-        self._attending = asyncio.create_task(self._attend(process))
-        if old is not None:
-            old.say("drain")
-            self._leaving.add(old)
-            old.ended.add_done_callback(lambda _: self._leaving.discard(old))
         again = "was loaded anew" if old is not None else "is ready"
         self._tell(f"{', '.join(self.names)} {again} ({self.file})", False)
 
     async def _attend(self, process: AppProcess) -> None:
-        """Hear what a process says while it serves."""
+        """Hear what a process says from when it serves to its end."""
         while (said := await process.hear()) is not None:
+            if "accepting" in said:
+                process.gives_way.set()
             if process is not self._current:
                 continue
             if self._watch is not None and "files" in said:

@@ -26,6 +26,8 @@ class AppProcess:
         self.ended: asyncio.Task[int] = asyncio.create_task(process.wait())
         """Its exit code, once it has ended."""
         self.ended.add_done_callback(lambda _: channel.close())
+        self.gives_way = asyncio.Event()
+        """Set when it accepts no more."""
         self._channel = channel
 
     @classmethod
@@ -52,7 +54,7 @@ class AppProcess:
         mine, others = socket.socketpair()
         with others:
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "noria.apps.runner", str(file),
+                sys.executable, "-P", "-m", "noria.apps.runner", str(file),
                 "--listener", str(listener.fileno()), "--channel", str(others.fileno()),
                 "--row", str(row), "--rows", str(rows),
                 stdin=asyncio.subprocess.DEVNULL,

@@ -132,6 +132,8 @@ async def _serve(
             asyncio.create_task(_report_files(given.file, channel)),
         ]
         patience = await _until_told(channel, stopping)
+        reception.accept_no_more()
+        channel.say(accepting=False)
         for chore in chores:
             chore.cancel()
         await asyncio.gather(reception.close(patience), timetable.stop(patience))

@@ -42,14 +42,18 @@ class Reception(abc.ABC):
         )
         self._ticking = self.loop.create_task(self._tick())
 
-    async def close(self, patience: float) -> None:
-        """Accept no more, let running calls end for `patience` seconds, then cut them."""
+    def accept_no_more(self) -> None:
+        """Let nobody else in; connections close when what is asked on them is answered."""
         self.closing = True
         if self._server is not None:
             self._server.close()
         for lane in tuple(self._lanes):
             if lane.idle:
                 lane.close()
+
+    async def close(self, patience: float) -> None:
+        """Accept no more, let running calls end for `patience` seconds, then cut them."""
+        self.accept_no_more()
         try:
             async with asyncio.timeout(patience):
                 await self._until_empty()
