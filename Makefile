@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check setup soak bench-gateway bench-store bench-engine clean
+.PHONY: serve test check setup soak bench-gateway bench-store bench-engine bench-apps clean
 
 serve: .venv/core
 	$(BIN)/noria serve
@@ -29,6 +29,9 @@ bench-store: .venv/dev
 
 bench-engine: .venv/dev
 	$(BIN)/python benchmarks/engine/run.py
+
+bench-apps: .venv/dev
+	$(BIN)/python benchmarks/apps/run.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
