@@ -118,9 +118,7 @@ def main() -> None:
             ("outside of any run", outside([], count)),
         ]
         plain.close()
-    print(
-        f"{datetime.now(UTC):%Y-%m-%d}, {where}. Microseconds of processor that `@step` adds to one call.\n"
-    )
+    print(f"{datetime.now(UTC):%Y-%m-%d}, {where}. Microseconds of processor for one call.\n")
     print("| the step is | median | lowest turn | highest turn | at most |")
     print("|---|---:|---:|---:|---:|")
     for name, turns in measured:

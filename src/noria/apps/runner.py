@@ -23,9 +23,7 @@ from noria.errors import NoriaError
 
 if TYPE_CHECKING:
     from noria.apps.app import App
-    from noria.config import Config
     from noria.gateway import Gateway
-    from noria.store import Database
 
 __all__ = ["main"]
 
@@ -104,6 +102,8 @@ async def _live(given: argparse.Namespace, apps: list[App], failure: str | None)
 async def _serve(
     given: argparse.Namespace, apps: list[App], channel: Channel, listener: socket.socket
 ) -> None:
+    from noria.apps.alerts import watch_rates
+    from noria.apps.budgets import set_app_budgets
     from noria.apps.client import AppClient
     from noria.apps.judging import settle
     from noria.apps.schedules import Timetable
@@ -121,7 +121,7 @@ async def _serve(
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     async with open_gateway(config, db, engines, row=given.row, rows=given.rows) as gateway:
         gateway.applications = client = AppClient(gateway)
-        await asyncio.to_thread(_set_budgets, db, config, apps)
+        await asyncio.to_thread(set_app_budgets, db, config, apps)
         reception = AppReception(apps, gateway, db)
         timetable = Timetable(apps, gateway, db, new_span_id())
         await reception.open(listener)
@@ -130,6 +130,7 @@ async def _serve(
         chores = [
             asyncio.create_task(_index(apps, gateway, channel)),
             asyncio.create_task(_report_files(given.file, channel)),
+            asyncio.create_task(watch_rates(apps, db)),
         ]
         patience = await _until_told(channel, stopping)
         reception.accept_no_more()
@@ -151,18 +152,6 @@ async def _until_told(channel: Channel, stopping: asyncio.Event) -> float:
     draining = hearing.done() and hearing.result() == {"drain": True}
     hearing.cancel()
     return _DRAIN_SECONDS if draining else _STOP_SECONDS
-
-
-def _set_budgets(db: Database, config: Config, apps: list[App]) -> None:
-    """Set what the applications may spend; what `noria.toml` says of them goes first."""
-    from noria.store import list_budgets, set_budget
-    from noria.types import Subject
-
-    stored = {row.name: row.budget for row in list_budgets(db) if row.subject is Subject.APP}
-    for app in apps:
-        wanted = app.budget
-        if app.name not in config.budgets.apps and wanted and stored.get(app.name) != wanted:
-            set_budget(db, Subject.APP, app.name, wanted)
 
 
 async def _index(apps: list[App], gateway: Gateway, channel: Channel) -> None:
