@@ -3,7 +3,6 @@ store and a check; all three are used through noria's own doors."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from noria.config import Config
 from noria.plugins import GROUP, registry
 from noria.store import Database, open_database
 from noria.testing import FakeProvider, Reply
-from noria.types import Subject, Usage
+from noria.types import SpanKind, Subject, Usage
 from tests.retrieval import test_vector_stores as suite
 from tests.support.door import Door, chat
 
@@ -85,13 +84,37 @@ for _name in [name for name in vars(suite) if name.startswith("test_")]:
 
 # The provider
 
+DESK = """
+from noria import App, check
+from noria.plugins import registry
 
-@pytest.fixture
-def acme_door(installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
-    with FakeProvider(Reply("Hello.", usage=Usage(10, 5)), api_key="acme-secret") as provider:
-        monkeypatch.setenv("ACME_URL", provider.url)
-        monkeypatch.setenv("ACME_API_KEY", "acme-secret")
-        door = Door(tmp_path, provider, "").start()
+app = App("desk", model="acme:big")
+docs = app.index("notes", source="notes/*.md", embed="acme:embed", store="acme")
+
+
+@app.task
+async def answer(question: str) -> str:
+    notes = await docs.search(question, k=1)
+    return await app.model.ask("Answer.", notes=notes, question=question)
+
+
+check(answer, severity="block")(registry().checks.find("polite"))
+"""
+
+
+@pytest.fixture(scope="module")
+def acme_door(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    folder = tmp_path_factory.mktemp("acme")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "wheel.md").write_text("# Wheels\n\nA noria lifts water.\n")
+    provider = FakeProvider(Reply("Hello.", usage=Usage(10, 5)), api_key="acme-secret")
+    with provider, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACME_URL", provider.url)
+        patch.setenv("ACME_API_KEY", "acme-secret")
+        provider.by_model["big"] = lambda received: Reply(
+            "That is stupid." if "rude" in str(received.body) else "Hello.", usage=Usage(10, 5)
+        )
+        door = Door(folder, provider, "", apps={"desk.py": DESK}).start()
         yield door
         door.stop()
 
@@ -103,7 +126,7 @@ def test_its_models_are_called_priced_and_budgeted(acme_door: Door) -> None:
         assert answer.headers["x-noria-model"] == "acme:big"
         free = client.post("/v1/chat/completions", json=chat(model="acme:unpriced"))
         assert (free.status_code, free.json()["error"]["code"]) == (403, "price_unknown")
-    (span,) = acme_door.spans(status="ok")
+    (span,) = acme_door.spans(status="ok", model="acme:big")
     assert span.cost_nano == 10 * 1_000_000 + 5 * 2_000_000
     assert acme_door.budget(Subject.KEY).spent_nano == span.cost_nano
 
@@ -115,27 +138,23 @@ def test_a_provider_that_nobody_knows_is_still_named(acme_door: Door) -> None:
     assert "Did you mean acme" in answer.json()["error"]["message"]
 
 
-# The check
+# All three in an application
 
 
-def test_its_check_looks_at_the_answers_of_an_application(installed: Path) -> None:
-    """In a process of its own, as an application runs."""
-    program = """
-from noria import App, check
-from noria.plugins import registry
-
-app = App("desk")
-
-@app.task
-def answer(question: str) -> str:
-    return "Do not be stupid." if "rude" in question else "With pleasure."
-
-check(answer)(registry().checks.find("polite"))
-(hung,) = app.checks
-assert hung.name == "polite"
-verdict = hung.call(reply=answer("be rude"))
-assert (verdict.passed, verdict.reason) == (False, "it says stupid")
-assert hung.call(reply=answer("please")).passed
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_an_application_uses_the_provider_the_store_and_the_check(acme_door: Door) -> None:
+    with acme_door.client(acme_door.key()) as client:
+        answer = client.post("/apps/desk/answer", json={"question": "What lifts water?"})
+        assert (answer.status_code, answer.json()) == (200, "Hello."), answer.text
+        rude = client.post("/apps/desk/answer", json={"question": "be rude"})
+        assert "stupid" not in rude.text
+        assert "polite" in rude.text
+    run = {
+        one.kind: one
+        for one in acme_door.spans()
+        if one.trace_id == answer.headers["x-noria-trace"]
+    }
+    assert run[SpanKind.CHAT].target == "acme:big"
+    (used,) = run[SpanKind.SEARCH].attributes["documents"]
+    assert used["index"] == "notes"
+    assert run[SpanKind.CHECK].attributes["outcome"] == "pass"
+    assert list((acme_door.home / "acme").glob("*.db"))  # the plugin's own file

@@ -2,4 +2,4 @@ module noria.example/ask
 
 go 1.22
 
-require github.com/openai/openai-go/v3 v3.0.0
+require github.com/openai/openai-go/v3 v3.44.0
