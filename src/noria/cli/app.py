@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import battles, chat, doctor, init, key, model, run, serve, spend, trace
+from noria.cli import battles, chat, doctor, index, init, key, model, run, serve, spend, trace
 from noria.cli import eval as evaluation
 
 __all__ = ["app"]
@@ -45,6 +45,7 @@ app.command("chat")(chat.chat)
 app.command("run")(run.run)
 app.add_typer(model.app, name="model")
 app.add_typer(key.app, name="key")
+app.add_typer(index.app, name="index")
 app.command("spend")(spend.spend)
 app.add_typer(trace.app, name="trace")
 app.add_typer(evaluation.app, name="eval")

@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 
 __all__ = ["watched"]
 
-_WORDS = {"download": "downloading", "convert": "converting", "run": "running"}
+_WORDS = {
+    "download": "downloading",
+    "convert": "converting",
+    "run": "running",
+    "read": "reading",
+    "embed": "embedding",
+}
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         list_documents,
         list_indexes,
     )
+    from noria.retrieval.searching import search_index
     from noria.retrieval.splitting import Chunking
     from noria.retrieval.vectors import Hit, VectorStore
 
@@ -32,6 +33,7 @@ _NAMES_OF = {
     "index": "Index",
     "queries": "ChunkRow DocumentPage DocumentRow IndexRow find_document find_index list_chunks "
     "list_documents list_indexes",
+    "searching": "search_index",
     "splitting": "Chunking",
     "vectors": "Hit VectorStore",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "list_chunks",
     "list_documents",
     "list_indexes",
+    "search_index",
 ]
 
 __getattr__ = load_on_use(__name__, _NAMES_OF)

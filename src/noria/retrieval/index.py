@@ -7,22 +7,17 @@ import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from noria.errors import ConfigError, NoriaError, NotFound
-from noria.gateway.tracing import here, span
+from noria.gateway.tracing import here
 from noria.retrieval.document import Document, Original, Unreadable, read_grants, read_label
-from noria.retrieval.finding import pack
+from noria.retrieval.searching import search_library
 from noria.retrieval.splitting import Chunking
-from noria.types import Label, SpanKind
+from noria.types import Label
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from noria.gateway.tracing import Place
     from noria.retrieval.building import Progress, Report
     from noria.retrieval.finding import Found
@@ -36,7 +31,6 @@ LabelGiven = Label | str | Callable[[Original], Label | str | None] | None
 GrantsGiven = Iterable[str] | Callable[[Original], Iterable[str] | None] | None
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_MOST_DOCUMENTS = 1_000
 
 
 class Index:
@@ -143,31 +137,11 @@ class Index:
         as_system: bool = False,
     ) -> list[Found]:
         """Search, and say of each passage how it was found. As `search` in all else."""
-        if not isinstance(question, str) or not question.strip():
-            raise NoriaError("question: must be a text that is not empty.")
-        _between("k", k, 1, _MOST_DOCUMENTS)
-        if budget_tokens is not None:
-            _between("budget_tokens", budget_tokens, 1, 10_000_000)
-        with await self._somewhere() as place:
-            library = await self.ready(place)
-            asked = {"question": question, "k": k, "budget_tokens": budget_tokens}
-            request = orjson.dumps({name: value for name, value in asked.items() if value})
-            with span(SpanKind.SEARCH, self.name, request=request) as work:
-                if as_system:
-                    work.attributes["as_system"] = True
-                found = await library.find(
-                    place.within(work.id),
-                    question,
-                    k,
-                    None if as_system else place.trace.key.principal,
-                )
-                found = pack(found, k, budget_tokens)
-                await place.gateway.marks.raise_to(
-                    place.trace, max((one.label for one in found), default=Label.PUBLIC)
-                )
-                work.attributes["documents"] = [one.used() for one in found]
-                work.response = orjson.dumps([one.shown() for one in found])
-        return found
+        place = await self._place()
+        library = await self.ready(place)
+        return await search_library(
+            place, library, question, k=k, budget_tokens=budget_tokens, as_system=as_system
+        )
 
     def search_sync(
         self,
@@ -219,7 +193,7 @@ class Index:
         from noria.retrieval.building import run_pass
 
         try:
-            place = place or await self._outside()
+            place = place or await self._place()
             library = await self._open(place)
             report = await run_pass(self, library, place, progress)
         except BaseException as failure:
@@ -231,7 +205,7 @@ class Index:
 
     async def ready(self, place: Place | None = None) -> Library:
         """Wait until everything was indexed once; begin to, if nobody has."""
-        library = await self._open(place or await self._outside())
+        library = await self._open(place or await self._place())
         if not await asyncio.to_thread(library.is_built):
             await self.build()
         return library
@@ -243,11 +217,11 @@ class Index:
         Raises:
             NotFound: there is no such document.
         """
-        library = await self._open(await self._outside())
+        library = await self._open(await self._place())
         if not await asyncio.to_thread(library.remove, document):
             raise NotFound(f"There is no document {document} in the index {self.name}.")
 
-    async def _outside(self) -> Place:
+    async def _place(self) -> Place:
         place = here.get()
         if place is None and self._ambient is not None:
             place = await self._ambient()
@@ -258,30 +232,9 @@ class Index:
             )
         return place
 
-    async def _somewhere(self) -> Any:
-        place = await self._outside()
-
-        @contextmanager
-        def entered() -> Iterator[Place]:
-            if here.get() is not None:
-                yield place
-                return
-            token = here.set(place)
-            try:
-                yield place
-            finally:
-                here.reset(token)
-
-        return entered()
-
     async def _open(self, place: Place) -> Library:
         from noria.retrieval.library import open_library
 
         if self._library is None:
             self._library = await asyncio.to_thread(open_library, self, place.gateway.config)
         return self._library
-
-
-def _between(name: str, value: object, least: int, most: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise NoriaError(f"{name}: must be a whole number between {least:,} and {most:,}.")

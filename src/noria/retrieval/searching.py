@@ -1,0 +1,98 @@
+"""One search: who asks, what they may see, and what is written of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import orjson
+
+from noria.errors import NoriaError
+from noria.gateway.tracing import here, span
+from noria.retrieval.finding import Found, pack
+from noria.types import Label, SpanKind
+
+if TYPE_CHECKING:
+    from noria.gateway.tracing import Place
+    from noria.retrieval.library import Library
+
+__all__ = ["search_index", "search_library"]
+
+_MOST_PASSAGES = 1_000
+_MOST_TOKENS = 10_000_000
+
+
+async def search_index(
+    place: Place,
+    name: str,
+    question: str,
+    *,
+    k: int = 5,
+    budget_tokens: int | None = None,
+    as_system: bool = False,
+) -> list[Found]:
+    """Search an index by its name, without the file of its application.
+
+    Args:
+        place: who asks, and in which trace.
+        name: the index's.
+        question: what to look for.
+        k: the most passages.
+        budget_tokens: the most tokens of all passages together (an estimate).
+        as_system: look at everything, whoever asks. It is recorded.
+
+    Raises:
+        NotFound: there is no such index.
+        NoriaError: an argument cannot be used.
+        ApiError: the model could not be asked, or the trace's mark not be kept.
+    """
+    from noria.retrieval.library import find_library, shared_database
+
+    db = await asyncio.to_thread(shared_database, place.gateway.config)
+    library = await asyncio.to_thread(find_library, db, name)
+    return await search_library(
+        place, library, question, k=k, budget_tokens=budget_tokens, as_system=as_system
+    )
+
+
+async def search_library(
+    place: Place,
+    library: Library,
+    question: str,
+    *,
+    k: int,
+    budget_tokens: int | None,
+    as_system: bool,
+) -> list[Found]:
+    """`search_index` in an index that is open.
+
+    The trace's mark is raised to the highest label of what is given back before it is.
+    """
+    if not isinstance(question, str) or not question.strip():
+        raise NoriaError("question: must be a text that is not empty.")
+    _between("k", k, _MOST_PASSAGES)
+    if budget_tokens is not None:
+        _between("budget_tokens", budget_tokens, _MOST_TOKENS)
+    asked = {"question": question, "k": k, "budget_tokens": budget_tokens}
+    request = orjson.dumps({name: value for name, value in asked.items() if value})
+    token = here.set(place)
+    try:
+        with span(SpanKind.SEARCH, library.name, request=request) as work:
+            if as_system:
+                work.attributes["as_system"] = True
+            reader = None if as_system else place.trace.key.principal
+            found = await library.find(place.within(work.id), question, k, reader)
+            found = pack(found, k, budget_tokens)
+            await place.gateway.marks.raise_to(
+                place.trace, max((one.label for one in found), default=Label.PUBLIC)
+            )
+            work.attributes["documents"] = [one.used() for one in found]
+            work.response = orjson.dumps([one.shown() for one in found])
+    finally:
+        here.reset(token)
+    return found
+
+
+def _between(name: str, value: object, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise NoriaError(f"{name}: must be a whole number between 1 and {most:,}.")
