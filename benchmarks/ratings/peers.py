@@ -8,6 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,10 @@ def arena_rank(frame: pd.DataFrame) -> None:
 
 
 def fastchat(frame: pd.DataFrame) -> None:
+    # Its package imports torch for the names of models, which ratings do not need.
+    for name in ("fastchat.model", "fastchat.model.model_registry"):
+        sys.modules[name] = ModuleType(name)
+    sys.modules["fastchat.model.model_registry"].get_model_info = None
     from fastchat.serve.monitor.elo_analysis import compute_elo, compute_elo_mle_with_tie
 
     tell("FastChat 0.2.36: online Elo", lambda: compute_elo(frame))
