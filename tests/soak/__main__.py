@@ -1,7 +1,7 @@
 """What takes too long for every run: `make soak`.
 
-A million fuzzed requests against h11 (the count goes into benchmarks/RESULTS.md), and the
-database away for thirty seconds under load.
+A million fuzzed requests against h11 (the count goes into benchmarks/RESULTS.md), the database
+away for thirty seconds under load, and the coverage of intervals in thousands of worlds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ def main() -> int:
         [sys.executable, "-m", "pytest", "tests/gateway/test_database_away.py"],
         env=os.environ | {"NORIA_SOAK_AWAY_SECONDS": "30"},
     )
-    return 1 if total.differing or away.returncode else 0
+    coverage = subprocess.run(
+        [sys.executable, "-m", "pytest", "--timeout=3600", "tests/evals/test_coverage.py"],
+        env=os.environ | {"NORIA_SOAK_COVERAGE": "5000"},
+    )
+    return 1 if total.differing or away.returncode or coverage.returncode else 0
 
 
 def _write(total: Tally, seed: int) -> None:
