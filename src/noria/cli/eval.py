@@ -64,6 +64,7 @@ def run(
     Nothing is asked twice: run it again to go on where it was stopped.
     """
     from noria.evals.evaluation.contestants import contestant_of
+    from noria.evals.evaluation.folder import Folder
     from noria.evals.evaluation.report import report_of
     from noria.evals.evaluation.results import read_results
     from noria.evals.evaluation.running import Plan, evaluate, write_costs
@@ -84,6 +85,8 @@ def run(
         asker, baseline, repeats, concurrency, max_tokens,
     )  # fmt: skip
 
+    Folder.begun(out, plan.manifest())
+
     async def work(opened: Opened, key: Key, progress: Any) -> None:
         outcome = await evaluate(plan, out, gateway=opened.gateway, key=key, progress=progress)
         await write_costs(outcome.folder, opened.db, _take_in(opened))
@@ -94,8 +97,6 @@ def run(
         f"evaluation {out.name}",
         before=lambda opened: _announce(plan, opened, yes),
     )
-    from noria.evals.evaluation.folder import Folder
-
     report = report_of(read_results(Folder.open(out)))
     if as_json:
         emit(report.as_json())

@@ -194,10 +194,10 @@ class Judge:
             parts.append(_quoted(mark, "right answer", reference))
         parts.append(_quoted(mark, "answer to be rated", exchanges[-1][1]))
         form = (
-            'Give your rating as JSON: {"rating": 7}.'
+            'Give your rating as JSON, {"rating": N} with N from 1 to 10.'
             if self._json
             else "Explain in a few sentences, then end with the rating in double brackets on a "
-            "line of its own, such as [[7]]."
+            "line of its own: [[N]], with N from 1 to 10."
         )
         beside = " Hold it against the right answer, and name its mistakes." if reference else ""
         system = (

@@ -1,4 +1,4 @@
-"""Question sets: what contestants are asked, turn by turn, and the right answers where there are any.
+"""Question sets: what contestants are asked, turn by turn, and right answers where there are any.
 
 A line of a file is an object in MT-bench's form: `question_id`, `category`, `turns`, and perhaps
 `reference` (one text for each turn). References may also stand in a file of their own, in the form

@@ -36,31 +36,44 @@ class Folder:
         Raises:
             ConfigError: the folder holds another evaluation, or something else.
         """
-        known = path / _MANIFEST
-        if known.exists():
-            folder = cls.open(path)
-            differing = [
-                name
-                for name in {**manifest, **folder.manifest}
-                if folder.manifest.get(name) != manifest.get(name)
-            ]
-            if differing:
-                raise ConfigError(
-                    f"{path} holds an evaluation with other {', '.join(sorted(differing))}.",
-                    "Choose another folder with --out, or ask for the same again to go on.",
-                )
+        folder = cls.begun(path, manifest)
+        if folder is not None:
             for file in path.glob("*.jsonl"):
                 _cut_torn_line(file)
             return folder
-        if path.exists() and any(path.iterdir()):
-            raise ConfigError(
-                f"{path} is not empty and holds no evaluation.", "Choose another folder with --out."
-            )
+        known = path / _MANIFEST
         path.mkdir(parents=True, exist_ok=True)
         fresh = path / f"{_MANIFEST}.new"
         fresh.write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2))
         fresh.replace(known)
         return cls(path, manifest)
+
+    @classmethod
+    def begun(cls, path: Path, manifest: dict[str, Any]) -> Folder | None:
+        """The folder, if it was begun with the same manifest; None where nothing is there yet.
+
+        Raises:
+            ConfigError: the folder holds another evaluation, or something else.
+        """
+        if not (path / _MANIFEST).exists():
+            if path.exists() and any(path.iterdir()):
+                raise ConfigError(
+                    f"{path} is not empty and holds no evaluation.",
+                    "Choose another folder with --out.",
+                )
+            return None
+        folder = cls.open(path)
+        differing = [
+            name
+            for name in {**manifest, **folder.manifest}
+            if folder.manifest.get(name) != manifest.get(name)
+        ]
+        if differing:
+            raise ConfigError(
+                f"{path} holds an evaluation with other {', '.join(sorted(differing))}.",
+                "Choose another folder with --out, or ask for the same again to go on.",
+            )
+        return folder
 
     @classmethod
     def open(cls, path: Path) -> Folder:

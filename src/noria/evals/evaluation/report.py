@@ -222,6 +222,10 @@ def _notes(results: Results) -> list[str]:
                 f"{unusable} of {total} judgements of {who} are invalid, refused or inconsistent; "
                 "they are in no mean."
             )
+        if unjudged := results.unjudged[who]:
+            notes.append(
+                f"{unjudged} turns of {who} were not judged; run it again to complete them."
+            )
         if failed := results.failed[who]:
             notes.append(f"{failed} answers of {who} did not come; ask again to complete them.")
     return notes

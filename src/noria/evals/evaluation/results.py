@@ -39,6 +39,8 @@ class Results:
     """Whether a check passed on a question, in every repeat and turn."""
     kinds: dict[Contestant, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """How many judgements of each kind there were: winner, tie, inconsistent, invalid, ..."""
+    unjudged: Counter[Contestant] = field(default_factory=Counter)
+    """Turns that were answered and that the judge has not looked at."""
     failed: Counter[Contestant] = field(default_factory=Counter)
     """Answers that did not come."""
     answered: Counter[Contestant] = field(default_factory=Counter)
@@ -61,7 +63,22 @@ def read_results(folder: Folder) -> Results:
         results.costs[row["contestant"]] = row["cost_nano"]
     _read_answers(results, folder.rows("answers"))
     _read_judgements(results, folder.rows("judgements"))
+    if manifest.get("judge"):
+        looked = Counter(
+            row["contestant"]
+            for row in {_turn(row): row for row in folder.rows("judgements")}.values()
+            if row["look"] == "single"
+        )
+        turns: Counter[Contestant] = Counter()
+        for row in folder.rows("answers"):
+            turns[row["contestant"]] += len(row["answers"]) if row["error"] is None else 0
+        results.unjudged = turns - looked
     return results
+
+
+def _turn(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    names = ("look", "question_id", "contestant", "repeat", "turn")
+    return tuple(row[name] for name in names)
 
 
 def _read_answers(results: Results, rows: Iterable[Mapping[str, Any]]) -> None:
