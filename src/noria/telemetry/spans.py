@@ -101,17 +101,20 @@ def record_of(
 def price_finder(config: Config) -> Prices:
     """Finds prices as the gateway does, and remembers the newest of them."""
     from noria.models.prices import listed_price, overridden_price
-    from noria.models.providers import KNOWN
+    from noria.models.providers import KNOWN, Providers
+
+    providers = Providers(config)
 
     @functools.lru_cache(2_000)
     def find(name: str) -> Price | None:
         route = config.models.get(name)
         if route is not None:
             name = route.targets[0]
-        override = config.prices.get(name)
+        provider, _, model = name.partition(":")
+        providers.find(provider)  # a plugin may know it, and its prices
+        override = providers.prices.get(name)
         if override is not None:
             return overridden_price(override)
-        provider, _, model = name.partition(":")
         known = KNOWN.get(provider)
         if known is None or known.price_list is None or not model:
             return None
