@@ -20,6 +20,7 @@ from noria.models.catalogue import Catalogue
 from noria.types import new_span_id, new_trace_id
 from noria.web import Context, create_app
 from tests.support.seed import Seeded
+from tests.support.seed_apps import run
 
 ANSWER = "Here is **one** thing.\n\n- first\n- second\n\n```python\nprint('hi')\n```\n"
 
@@ -34,10 +35,18 @@ class StubDoor:
         self.asked: list[dict[str, object]] = []
         self.refusal: tuple[int, str] | None = None
         self.hung_up = threading.Event()
+        self.headers: list[dict[str, str]] = []
+        self.feedback: list[dict[str, object]] = []
+
+    async def judge(self, request: Request) -> JSONResponse:
+        """Stands in for `POST /v1/feedback`."""
+        self.feedback.append(await request.json())
+        return JSONResponse(self.feedback[-1], 201)
 
     async def answer(self, request: Request) -> StreamingResponse | JSONResponse:
         body = await request.json()
         self.asked.append(body)
+        self.headers.append(dict(request.headers))
         if self.refusal:
             status, message = self.refusal
             return JSONResponse({"error": {"message": message, "code": "refused"}}, status)
@@ -68,6 +77,10 @@ class StubDoor:
 
     def _record(self, body: dict[str, object], trace: str, text: str, status: str) -> None:
         admin = self.seeded.keys["admin"]
+        if body["model"] == "support":
+            run(self.seeded, time.time_ns(), owner="admin", answer=text, trace=trace,
+                outcome="fail")  # fmt: skip
+            return
         reply = {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
         assert self.seeded.journal is not None
         self.seeded.journal.append(
@@ -98,6 +111,7 @@ def serve_pages(seeded: Seeded, port: int = 0) -> Iterator[tuple[str, StubDoor]]
     app = Router(
         [
             Route("/v1/chat/completions", door.answer, methods=["POST"]),
+            Route("/v1/feedback", door.judge, methods=["POST"]),
             Mount("/", create_app(context)),
         ]
     )

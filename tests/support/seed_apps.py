@@ -55,9 +55,10 @@ def run(
     app: str = "support",
     steps: int = 1,
     conversation: str | None = None,
+    trace: str | None = None,
 ) -> str:
     """One run of `answer`: a step, a search, a call of a model, two checks. Gives its trace."""
-    trace, key, chance = new_trace_id(), made.keys[owner], random.Random(at)
+    trace, key, chance = trace or new_trace_id(), made.keys[owner], random.Random(at)
     common = {"trace": trace, "key": key.id, "team": key.team, "user": key.user, "app": app}
     root, base = new_span_id(), 300 * chance.lognormvariate(0, 0.3)
     documents = [{k: v for k, v in note.items() if k not in ("text", "why")} for note in notes]

@@ -17,7 +17,17 @@ from tests.support.seed import Seeded, seed
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-__all__ = ["browser"]
+__all__ = ["browser", "until"]
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait until an expression is true on a page. Playwright's own way to wait for one makes the
+    page evaluate a text, which the content security policy forbids."""
+    for _ in range(200):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never true: {condition}")
 
 
 @dataclass

@@ -13,7 +13,7 @@ from noria.store import create_key, new_link
 from noria.web.assets import STATIC
 from tests.support.pages import ANSWER
 from tests.support.seed import record
-from tests.web.conftest import Site
+from tests.web.conftest import Site, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -245,8 +245,9 @@ def test_filters_stand_in_the_address(open_page: Open) -> None:
     page = open_page("/traces")
     page.select_option("select[name=status]", "error")
     page.wait_for_url("**status=error**")
-    page.wait_for_function(
-        "[...document.querySelectorAll('tbody .state')].every(one => one.textContent === 'error')"
+    until(
+        page,
+        "[...document.querySelectorAll('tbody .state')].every(one => one.textContent === 'error')",
     )
     page.fill("input[name=q]", "refund")
     page.wait_for_url("**q=refund**")
@@ -335,9 +336,7 @@ def test_the_wheel_turns_when_a_call_is_recorded(open_page: Open) -> None:
     assert page.get_attribute(".rail .wheel", "style") is None
     say(page, "Turn")
     answered(page)
-    page.wait_for_function(
-        "document.querySelector('.rail .wheel').style.transform === 'rotate(45deg)'"
-    )
+    until(page, "document.querySelector('.rail .wheel').style.transform === 'rotate(45deg)'")
 
 
 def test_a_chart_says_what_a_column_means(open_page: Open) -> None:

@@ -1,49 +1,20 @@
 // The chat: asks the same door as everybody, shows the answer as it streams, remembers the
 // conversation for as long as the tab lives.
 
-const STORE = "noria:chat";
-const make = (tag, className, text) => {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  return node;
-};
-
-// The data of each event of a stream, until `[DONE]`.
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split(/\r?\n/);
-    rest = lines.pop();
-    for (const line of lines) {
-      if (!line.startsWith("data:")) continue;
-      const data = line.slice(5).trim();
-      if (data === "[DONE]") return;
-      yield JSON.parse(data);
-    }
-  }
-}
-
-async function problemOf(answer) {
-  const text = await answer.text();
-  try {
-    const { message, code } = JSON.parse(text).error;
-    return code ? `${message} (${code})` : message;
-  } catch {
-    return `The door answered ${answer.status}.`;
-  }
-}
+import { events, make, problemOf } from "./stream.js";
 
 customElements.define("chat-room", class extends HTMLElement {
   #turns = [];
   #busy;
   #render;
+  #answers;
+  // The server keeps the conversation with an application under this name.
+  #conversation;
+  #app;
 
   async connectedCallback() {
     this.#render = (await import(this.dataset.markdown)).render;
+    this.#answers = await import(this.dataset.answer);
     this.lines = this.querySelector(".lines");
     this.talk = this.querySelector(".talk");
     this.live = this.querySelector("[data-live]");
@@ -66,7 +37,7 @@ customElements.define("chat-room", class extends HTMLElement {
     });
     this.querySelector("[data-do=new]").addEventListener("click", () => this.#begin());
     this.system.addEventListener("input", () => this.#save());
-    this.model.addEventListener("change", () => this.#save());
+    this.model.addEventListener("change", () => this.#choose());
     this.#load();
     this.dataset.ready = "";
   }
@@ -74,7 +45,7 @@ customElements.define("chat-room", class extends HTMLElement {
   #load() {
     let kept = {};
     try {
-      kept = JSON.parse(sessionStorage.getItem(STORE)) ?? {};
+      kept = JSON.parse(sessionStorage.getItem(this.dataset.store)) ?? {};
     } catch {
       // What another version kept is no loss.
     }
@@ -82,7 +53,12 @@ customElements.define("chat-room", class extends HTMLElement {
     if (!asked && kept.model && [...this.model.options].some((one) => one.value === kept.model)) this.model.value = kept.model;
     this.system.value = kept.system ?? "";
     this.system.parentElement.open = Boolean(kept.system);
-    for (const turn of kept.turns ?? []) {
+    this.#app = this.#chosen().app;
+    this.system.parentElement.hidden = Boolean(this.#app);
+    this.#conversation = kept.conversation;
+    // An answer of an application goes to no other: what it has read may not.
+    const same = (kept.app ?? "") === (this.#app ?? "");
+    for (const turn of (same ? kept.turns : undefined) ?? []) {
       this.#turns.push(turn);
       this.#draw(turn);
     }
@@ -90,18 +66,33 @@ customElements.define("chat-room", class extends HTMLElement {
   }
 
   #save() {
-    const turns = this.#turns.map(({ role, content, model, under, trace, problem }) => ({ role, content, model, under, trace, problem }));
+    const turns = this.#turns.map(({ node, said, foot, busy, ...kept }) => kept);
     try {
-      sessionStorage.setItem(STORE, JSON.stringify({ model: this.model.value, system: this.system.value, turns }));
+      sessionStorage.setItem(this.dataset.store, JSON.stringify({
+        model: this.model.value, app: this.#app, conversation: this.#conversation, system: this.system.value, turns,
+      }));
     } catch {
       // The storage is full: the conversation goes on and is not remembered.
     }
   }
 
+  #chosen() {
+    return this.model.selectedOptions[0]?.dataset ?? {};
+  }
+
+  #choose() {
+    const { app } = this.#chosen();
+    if (app !== this.#app && this.#turns.length) this.#begin();
+    this.#app = app;
+    this.system.parentElement.hidden = Boolean(app);
+    this.#save();
+  }
+
   #begin() {
     this.#stop();
     this.#turns = [];
-    this.lines.replaceChildren();
+    this.#conversation = undefined;
+    this.lines.querySelectorAll(".turn").forEach((node) => node.remove());
     this.#save();
     this.text.focus();
   }
@@ -110,6 +101,9 @@ customElements.define("chat-room", class extends HTMLElement {
     const content = this.text.value.trim();
     if (!content || !this.model.value) return;
     this.text.value = "";
+    const { app } = this.#chosen();
+    this.#app = app;
+    if (app) this.#conversation ??= crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
     const turn = { role: "user", content };
     this.#turns.push(turn);
     this.#draw(turn);
@@ -140,6 +134,7 @@ customElements.define("chat-room", class extends HTMLElement {
       turn.foot = make("div", "under");
       node.append(turn.foot);
       if (turn.content) this.#render(turn.said, turn.content);
+      this.#answers.cite(turn.said, turn);
       this.#drawFoot(turn);
     }
     this.lines.append(node);
@@ -157,13 +152,16 @@ customElements.define("chat-room", class extends HTMLElement {
       if (title) part.title = title;
       return part;
     });
+    parts.push(...this.#answers.remarks(turn.checks));
     if (turn.trace) {
-      const link = make("a", "", "Trace");
+      const link = make("a", "", turn.app ? "Run" : "Trace");
       link.href = `/traces/${encodeURIComponent(turn.trace)}`;
       parts.push(link);
+      if (!turn.busy && turn.content) parts.push(this.#answers.thumbs(turn, () => this.#save()));
     }
     const last = turn === this.#turns.at(-1);
-    if (!turn.busy && last) {
+    // An application's conversation is kept by the server: what was said there stays said.
+    if (!turn.busy && last && !turn.app) {
       this.lines.querySelector("[data-do=again]")?.remove();
       const again = make("button", "plain", "Regenerate");
       again.type = "button";
@@ -178,14 +176,16 @@ customElements.define("chat-room", class extends HTMLElement {
     const messages = this.#turns
       .filter(({ role, content }) => role === "user" || content)
       .map(({ role, content }) => ({ role, content }));
-    if (this.system.value.trim()) messages.unshift({ role: "system", content: this.system.value.trim() });
+    if (!this.#app && this.system.value.trim()) messages.unshift({ role: "system", content: this.system.value.trim() });
     return { model, messages, stream: true, stream_options: { include_usage: true } };
   }
 
   async #answer() {
     const model = this.model.value;
+    const { app, checked } = this.#chosen();
     const body = JSON.stringify(this.#request(model));
-    const turn = { role: "assistant", content: "", model, busy: true };
+    const headers = { "content-type": "application/json", ...(app && { "x-noria-conversation": this.#conversation }) };
+    const turn = { role: "assistant", content: "", model, app, busy: true };
     this.lines.querySelector("[data-do=again]")?.remove();
     this.#turns.push(turn);
     this.#draw(turn);
@@ -215,7 +215,7 @@ customElements.define("chat-room", class extends HTMLElement {
     let usage;
     try {
       const answer = await fetch("/v1/chat/completions", {
-        method: "POST", headers: { "content-type": "application/json" }, body, signal: busy.signal,
+        method: "POST", headers, body, signal: busy.signal,
       });
       turn.trace = answer.headers.get("x-noria-trace") ?? undefined;
       if (!answer.ok) throw new Error(await problemOf(answer));
@@ -247,6 +247,8 @@ customElements.define("chat-room", class extends HTMLElement {
     this.#save();
     if (turn.trace) await this.#figures(turn);
     document.dispatchEvent(new Event("noria:recorded"));
+    // Checks that do not hold an answer up come after it.
+    if (checked !== undefined) for (const seconds of [3, 12]) setTimeout(() => this.#figures(turn), 1000 * seconds);
   }
 
   // What this page can tell by itself, until the record says it exactly.
@@ -259,22 +261,23 @@ customElements.define("chat-room", class extends HTMLElement {
   }
 
   async #figures(turn) {
-    try {
-      const answer = await fetch(`/traces/${encodeURIComponent(turn.trace)}/figures`);
-      if (!answer.ok) return;
-      const { model, tokens, ttft, rate, duration, cost, cost_exact } = await answer.json();
-      turn.under = [
-        { text: model ?? turn.model, className: "model" },
-        ...(turn.stopped ? [{ text: "stopped" }] : []),
-        { text: `${tokens[0]} in, ${tokens[1]} out` },
-        { text: `first token ${ttft}` },
-        { text: rate, title: `in ${duration}` },
-        { text: cost, title: cost_exact },
-      ];
-      this.#drawFoot(turn);
-      this.#save();
-    } catch {
-      // The record is away for now; what was measured here stays.
+    const found = await this.#answers.figuresOf(turn.trace);
+    if (!found) return; // what was measured here stays
+    const { model, tokens, ttft, rate, duration, cost, cost_exact, passages, checks } = found;
+    turn.under = [
+      { text: model ?? turn.model, className: "model" },
+      ...(turn.stopped ? [{ text: "stopped" }] : []),
+      { text: `${tokens[0]} in, ${tokens[1]} out` },
+      { text: `first token ${ttft}` },
+      { text: rate, title: `in ${duration}` },
+      { text: cost, title: cost_exact },
+    ];
+    turn.checks = checks;
+    if (passages && !turn.passages) {
+      turn.passages = passages;
+      this.#answers.cite(turn.said, turn);
     }
+    this.#drawFoot(turn);
+    this.#save();
   }
 });

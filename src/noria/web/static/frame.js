@@ -214,6 +214,9 @@ function tell() {
 }
 tell();
 
+// On a phone the rail is wider than the screen: show where one is.
+document.querySelector(".rail nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+
 let going = false;
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
