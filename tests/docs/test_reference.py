@@ -14,7 +14,7 @@ from tools.reference import PAGES, VARIABLES, pages, tables
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "src" / "noria").rglob("*.py"))
 CODE = re.compile(r"[a-z]+(_[a-z]+)+").fullmatch
-INTERNAL = {"NORIA_ENGINE_SECRET"}
+INTERNAL = {"NORIA_APP", "NORIA_ENGINE_SECRET"}
 """Variables that noria's processes pass to each other."""
 
 
