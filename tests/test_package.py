@@ -14,6 +14,8 @@ PUBLIC = {
     "Window __version__ check step",
     "noria.gateway": "Application Applications Collector Door Endpoint Gateway Marks Place Sink "
     "Trace Work here open_gateway run_intake run_worker span",
+    "noria.telemetry": "Destination Exporter Receiver destination prepare_export receiving_routes "
+    "run_export run_spans",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
     "forbid_real_requests",
     "noria.errors": "AnswerError ApiError AppError ConfigError EngineError HomeBusy NoriaError "

@@ -79,6 +79,7 @@ def test_a_call_arrives_by_the_names_of_the_conventions(exporting, collector):
     assert bad.trace_id.hex() == refused.headers["x-noria-trace"]
     assert bad.status.code == 2
     assert attributes(bad)["error.type"] == "model_not_found"
+    assert bad.status.message == "refused", "the words of an error are content"
     assert not any("a secret question" in str(one) for one in collector.spans())
 
 

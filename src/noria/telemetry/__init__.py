@@ -1,7 +1,7 @@
 """Telemetry both ways: spans of other tools are taken in, noria's own are sent out.
 
 `names` owns the vocabularies, `Receiver` answers `POST /v1/traces`, `Exporter` sends finished spans
-to an OTLP collector.
+to an OTLP collector, `run_spans` puts what instrumented libraries do into an application's runs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
         run_export,
     )
     from noria.telemetry.receive import Receiver, receiving_routes
+    from noria.telemetry.runs import run_spans
 
 _NAMES_OF = {
     "export": "Destination Exporter destination prepare_export run_export",
     "receive": "Receiver receiving_routes",
+    "runs": "run_spans",
 }
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "prepare_export",
     "receiving_routes",
     "run_export",
+    "run_spans",
 ]
 
 __getattr__ = load_on_use(__name__, _NAMES_OF)

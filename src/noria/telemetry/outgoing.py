@@ -45,7 +45,7 @@ def export_request(
     scope.scope.name = "noria"
     scope.scope.version = __version__
     for one in recorded:
-        _fill(scope.spans.add(), one.span)
+        _fill(scope.spans.add(), one.span, content=content)
         if content:
             scope.spans[-1].attributes.extend(_pairs(_content(one)))
     return request
@@ -65,7 +65,7 @@ def as_json(request: ExportTraceServiceRequest) -> bytes:
     return orjson.dumps(content)
 
 
-def _fill(proto: ProtoSpan, span: Span) -> None:
+def _fill(proto: ProtoSpan, span: Span, *, content: bool) -> None:
     from opentelemetry.proto.trace.v1 import trace_pb2 as trace
 
     proto.trace_id = bytes.fromhex(span.trace_id)
@@ -84,7 +84,8 @@ def _fill(proto: ProtoSpan, span: Span) -> None:
         proto.status.code = trace.Status.STATUS_CODE_OK
     else:
         proto.status.code = trace.Status.STATUS_CODE_ERROR
-        proto.status.message = span.error or str(span.status)
+        # The words of an error may quote what went in.
+        proto.status.message = (span.error if content else None) or str(span.status)
     proto.attributes.extend(_pairs(_facts(span, operation)))
 
 
