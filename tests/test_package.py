@@ -12,6 +12,9 @@ import pytest
 PUBLIC = {
     "noria": "App Budget Document Label Model Money Principal Span SpanKind Status Usage Verdict "
     "Window __version__ check step",
+    "noria.apps": "App BatchReport Check Evidence Executor Function Judgement Model Placement "
+    "Resource Run RunResult Variant Verdict as_api_error check close current_place follow_threads "
+    "function_of judge load_app run_batch settle start step use_executor watch_rates",
     "noria.gateway": "Application Applications Collector Door Endpoint Gateway Marks Place Sink "
     "Trace Work here open_gateway run_intake run_worker span",
     "noria.telemetry": "Destination Exporter Receiver destination prepare_export receiving_routes "
