@@ -299,16 +299,16 @@ class _Task:
 
 
 class _Door:
-    """A door that remembers what it is asked and answers at once."""
+    """A door that remembers what it is asked, and answers at once or soon."""
 
     config = Config(home=Path(), limits=Limits(header_bytes=64 * 1024))
     date_line = b""
     closing = False
 
-    def __init__(self) -> None:
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
         self.taken: list[Request] = []
         self.tasks: list[_Task] = []
-        self.loop = self
 
     def now(self) -> float:
         return 0.0
@@ -319,8 +319,11 @@ class _Door:
     def leave(self, lane: Lane) -> None:
         pass
 
-    def create_task(self, work: Coroutine[Any, Any, None]) -> _Task:
-        task = _Task(work)
+    def take(self, incoming: Incoming, lane: Lane) -> _Task | None:
+        task = _Task(self._respond(incoming, lane))
+        if self._chance.random() < 0.3:
+            task.run()
+            return None
         self.tasks.append(task)
         return task
 
@@ -328,14 +331,14 @@ class _Door:
         while self.tasks:
             self.tasks.pop(0).run()
 
-    async def respond(self, incoming: Incoming, lane: Lane) -> None:
+    async def _respond(self, incoming: Incoming, lane: Lane) -> None:
         self.taken.append((incoming.method, incoming.target, incoming.headers, incoming.content()))
         lane.answer([], b"{}")
 
 
 def _lane(sent: bytes, chance: random.Random) -> tuple[list[Request], int | None]:
     """The requests that the lane takes, and the status with which it refuses what follows."""
-    door, transport = _Door(), _Transport()
+    door, transport = _Door(chance), _Transport()
     lane = Lane(door)  # type: ignore[arg-type]
     lane.connection_made(transport)
     cuts = sorted(chance.randrange(len(sent) + 1) for _ in range(chance.choice((0, 1, 2, 5, 30))))

@@ -19,10 +19,11 @@ from noria.apps.visit import Visit
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.core import Applications, Gateway, authorise
 from noria.gateway.inside import collect
+from noria.gateway.link import Ending, Exchange, UpstreamFailure
 from noria.gateway.request import Request
 from noria.gateway.sink import Collector, Headers, Sink
 from noria.gateway.tracing import Place, Trace, Work
-from noria.gateway.upstream import Exchange, UpstreamFailure, Upstreams
+from noria.gateway.upstream import Upstreams
 from noria.models.catalogue import Upstream
 from noria.store import Key
 from noria.types import SpanKind
@@ -89,7 +90,8 @@ class AppClient(Applications):
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._home = gateway.config.home
-        self._upstreams = Upstreams(gateway.config.routing)
+        forever = dict.fromkeys(("first_byte_seconds", "stall_seconds", "total_seconds"), _FOREVER)
+        self._upstreams = Upstreams(gateway.config.routing.model_copy(update=forever))
         self._authorization = (b"authorization", b"Bearer " + app_secret(self._home).encode())
 
     def apps(self) -> list[Manifest]:
@@ -174,11 +176,12 @@ class AppClient(Applications):
         reused = True
         while True:
             try:
-                exchange = await self._upstreams.send(
-                    upstream, b"POST", b"/", packed, pass_on, fresh=not reused
+                ended = Ending()
+                exchange = self._upstreams.send(
+                    upstream, b"POST", b"/", packed, pass_on, ended.tell, fresh=not reused
                 )
-                exchange.deadline = exchange.ends_at = exchange.stall = _FOREVER
-                answer = await exchange.finished()
+                await ended.wait()
+                answer = exchange.content()
                 break
             except UpstreamFailure as failure:
                 # A process says at once that it has a call. A connection that was closed before

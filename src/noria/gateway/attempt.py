@@ -2,62 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from noria.errors import ApiError, StoreUnavailable
-from noria.gateway.limits import Limits, Quota
-from noria.gateway.purse import Hold, Purse
+from noria.errors import ApiError, RealRequestForbidden, StoreUnavailable
+from noria.gateway.failures import Failed, of_status
+from noria.gateway.limits import Quota
+from noria.gateway.link import Exchange, UpstreamFailure
 from noria.gateway.recorder import CallRecord
 from noria.gateway.relay import Relay
 from noria.gateway.request import Request
-from noria.gateway.routing import parse_retry_after
 from noria.gateway.sink import Headers, Sink
-from noria.gateway.upstream import Exchange, UpstreamFailure, Upstreams
 from noria.models import Target, usage_of
 from noria.types import Status, Usage
 
-__all__ = ["Attempt", "Claim", "Failed"]
+if TYPE_CHECKING:
+    from noria.gateway.core import Gateway
+    from noria.gateway.purse import Hold
+
+__all__ = ["Attempt", "Claim"]
+
+log = logging.getLogger("noria.gateway")
 
 _BYTES_PER_TOKEN = 4
 
-
-@dataclass(slots=True)
-class Failed:
-    """Why an attempt gave no answer, and what may be done about it."""
-
-    error: ApiError
-    """What the caller is told if nothing else helps."""
-    retryable: bool = False
-    """The same target may be asked again."""
-    elsewhere: bool = False
-    """Another target may be asked."""
-    is_targets_fault: bool = False
-    """It counts against the target's circuit breaker."""
-    final: bool = False
-    """Bytes have reached the caller, so nothing may be tried again."""
-    retry_after: float | None = None
-    usage: Usage | None = None
-    """What was used all the same, where that can be told."""
-
-    @classmethod
-    def resting(cls, target: Target) -> Failed:
-        """The target's circuit breaker is open."""
-        return cls(
-            ApiError(
-                503, "upstream_resting",
-                f"{target.name} failed several times in a row and is left alone for a while.",
-                retry_after=5,
-            ),
-            elsewhere=True,
-        )  # fmt: skip
-
-    @classmethod
-    def outrun(cls) -> Failed:
-        """Another attempt answered first."""
-        return cls(ApiError(502, "upstream_cancelled", "Another target answered first."))
+Then = Callable[[Failed | None], None]
 
 
 class Claim:
@@ -82,44 +56,43 @@ class Claim:
 
 
 class Attempt:
-    """One attempt, from its hold to its settlement. Exactly one of its ends is reached:
-    `run` gives None, or `settle`, `fail` or `cancelled` is called."""
+    """One attempt, from its hold to its settlement. Exactly one of its ends is reached: `start`
+    or `run` gives None, or `settle`, `fail` or `cancelled` is called.
+
+    Nothing in it waits: the hold is written, the request sent, the answer passed on, its end
+    written, each when the one before has said that it is done.
+    """
 
     def __init__(
         self,
+        gateway: Gateway,
         record: CallRecord,
         request: Request,
         target: Target,
         hold: Hold,
         sink: Sink,
-        purse: Purse,
-        limits: Limits,
-        upstreams: Upstreams,
         claim: Claim | None = None,
     ) -> None:
+        self._gateway = gateway
         self._record = record
         self._request = request
         self.target = target
         self._hold = hold
         self._sink = sink
-        self._purse = purse
-        self._limits = limits
-        self._upstreams = upstreams
+        self._claim = claim
         self._exchange: Exchange | None = None
         self._relay: Relay | None = None
         self._headers: Headers = []
         self._number = 0
-        self._claim = claim
+        self._quota: Quota | None = None
+        self._then: Then = _nobody
         if claim is not None:
             claim.enter(self)
         self.tokens = 0
+        self.recorded = True
+        """Whether its hold stands in the journal, or is about to."""
         self.ended = False
         """Whether it was settled."""
-        try:
-            self._number = record.hold(target, hold)
-        except ApiError:
-            purse.settle(hold, 0)
-            raise
 
     @property
     def forwarded(self) -> bool:
@@ -128,59 +101,89 @@ class Attempt:
 
     async def run(self, headers: Headers) -> Failed | None:
         """Ask the target. None when the caller has the whole answer and it is recorded."""
-        quota = Quota.of_target(self.target)
-        if not quota.limited:
-            return await self._run(headers)
-        try:
-            self._limits.enter(quota, 0)
-        except ApiError as busy:
-            return Failed(busy, elsewhere=True)
-        try:
-            return await self._run(headers)
-        finally:
-            self._limits.leave(quota, 0)
+        done: asyncio.Future[Failed | None] = self._gateway.loop.create_future()
+        self.start(headers, lambda failed: None if done.done() else done.set_result(failed))
+        return await done
 
-    async def _run(self, headers: Headers) -> Failed | None:
-        self._headers = headers
-        body = self._request.payload(self.target, self._hold.limit or None)
-        if self._request.stream:
+    def start(self, headers: Headers, then: Then) -> None:
+        """Ask the target as soon as the hold stands in the journal.
+
+        Args:
+            headers: what the caller's answer is to carry.
+            then: called once: with None when the caller has the whole answer and it is recorded,
+                else with what went wrong.
+        """
+        self._headers, self._then = headers, then
+        self._number, frame = self._record.hold(self.target, self._hold)
+        self._gateway.turn.after(frame, partial(self._do, self._ask), self._unrecorded)
+
+    def _do(self, step: Callable[[], Failed | None]) -> None:
+        """Take a step, and say what went wrong in it, if anything."""
+        if self.ended:
+            return  # The caller has left meanwhile.
+        try:
+            failed = step()
+        except RealRequestForbidden as forbidden:
+            failed = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
+        except Exception:
+            log.exception("A call of %s failed inside noria.", self.target.name)
+            failed = Failed.inside()
+        if failed is not None:
+            self._report(failed)
+
+    def _unrecorded(self, failure: StoreUnavailable) -> None:
+        self.recorded, self.ended = False, True
+        self._record.attempts -= 1
+        self._gateway.purse.settle(self._hold, 0)
+        message = f"The call cannot be recorded, so it was not made: {failure.message}"
+        self._report(Failed(ApiError(503, "journal_unavailable", message, retry_after=5)))
+
+    def _ask(self) -> Failed | None:
+        target, request = self.target, self._request
+        if target.concurrency is not None or target.rpm is not None:
+            quota = Quota.of_target(target)
+            try:
+                self._gateway.limits.enter(quota, 0)
+            except ApiError as busy:
+                return Failed(busy, elsewhere=True)
+            self._quota = quota
+        if request.stream:
             self._relay = Relay(
                 self._forward,
                 self._stop_listening,
-                wants_usage=self._request.wants_usage,
-                choices=self._request.choices,
+                wants_usage=request.wants_usage,
+                choices=request.choices,
             )
-        try:
-            answer = await self._send(body)
-        except UpstreamFailure as failure:
-            return self._broken(failure)
-        exchange = self._exchange
-        assert exchange is not None
-        if exchange.status != 200:
-            return self._upstream_error(exchange, answer)
-        if not self._may_answer():
-            return self._broken(UpstreamFailure("upstream_cancelled", "Another one answered."))
-        if self._relay is not None:
-            if not exchange.streaming:
-                return self._unusable("The upstream server did not answer with a stream.", answer)
-            return self._finish_stream(self._relay)
-        return self._finish_plain(answer)
+        self._send(fresh=False)
+        return None
 
-    async def _send(self, body: bytes) -> bytes:
-        feed = self._relay.feed if self._relay is not None else None
-        path, upstream = self._request.endpoint.path, self.target.upstream
-        self._exchange = await self._upstreams.send(upstream, b"POST", path, body, feed)
-        try:
-            return await self._exchange.finished()
-        except UpstreamFailure as failure:
-            if self._exchange.fresh or self._exchange.started or failure.code != "upstream_reset":
-                raise
-        # An idle connection was closed at the other end just as it was used.
-        self._exchange = await self._upstreams.send(upstream, b"POST", path, body, feed, fresh=True)
-        return await self._exchange.finished()
+    def _send(self, *, fresh: bool) -> None:
+        self._exchange = self._gateway.upstreams.send(
+            self.target.upstream,
+            b"POST",
+            self._request.endpoint.path,
+            self._request.payload(self.target, self._hold.limit or None),
+            self._relay.feed if self._relay is not None else None,
+            self._answered,
+            fresh=fresh,
+        )
+
+    def _answered(self, failure: UpstreamFailure | None) -> None:
+        self._do(partial(self._conclude, failure))
+
+    def _report(self, failed: Failed | None) -> None:
+        self._leave()
+        then, self._then = self._then, _nobody
+        then(failed)
+
+    def _leave(self) -> None:
+        """Count out of the target's own limits."""
+        if self._quota is not None:
+            self._gateway.limits.leave(self._quota, 0)
+            self._quota = None
 
     def stop(self) -> None:
-        """Another attempt answers: let the upstream go."""
+        """Another attempt answers, or nobody waits any more: let the upstream go."""
         if self._exchange is not None:
             self._exchange.cancel()
 
@@ -202,6 +205,26 @@ class Attempt:
 
     # What came of it
 
+    def _conclude(self, failure: UpstreamFailure | None) -> Failed | None:
+        exchange, relay = self._exchange, self._relay
+        assert exchange is not None
+        if failure is not None:
+            if failure.code == "upstream_reset" and not (exchange.fresh or exchange.started):
+                # An idle connection was closed at the other end just as it was used.
+                self._send(fresh=True)
+                return None
+            return self._broken(failure)
+        if exchange.status != 200:
+            return of_status(self.target, exchange)
+        if not self._may_answer():
+            return self._broken(UpstreamFailure("upstream_cancelled", "Another one answered."))
+        if relay is None:
+            return self._finish_plain(exchange.content())
+        if not exchange.streaming:
+            answer = exchange.content()
+            return self._unusable("The upstream server did not answer with a stream.", answer)
+        return self._finish_stream(relay)
+
     def _finish_plain(self, answer: bytes) -> Failed | None:
         try:
             reply: Any = orjson.loads(answer)
@@ -212,11 +235,10 @@ class Attempt:
         if usage is None:
             usage = self._estimate(len(answer))
         cost = self._cost(usage, estimated)
-        failed = self._end(Status.OK, usage, cost, response=answer, estimated=estimated)
-        if failed is None:
-            self._headers.append((b"x-noria-cost-nano", b"%d" % cost))
-            self._sink.answer(self._headers, answer)
-        return failed
+        self._headers.append((b"x-noria-cost-nano", b"%d" % cost))
+        frame = self._closing(Status.OK, usage, cost, response=answer, estimated=estimated)
+        self._deliver_after(frame, cost, partial(self._sink.answer, self._headers, answer))
+        return None
 
     def _finish_stream(self, relay: Relay) -> Failed | None:
         relay.end()
@@ -224,19 +246,36 @@ class Attempt:
             return self._broken(UpstreamFailure("upstream_malformed", relay.error))
         usage = relay.usage or self._estimate_stream(relay)
         estimated = relay.usage is None
-        failed = self._end(
-            Status.OK, usage, self._cost(usage, estimated), estimated=estimated,
-            response=b"".join(relay.kept), sse=True, first_token_ns=relay.first_token_ns,
-        )  # fmt: skip
-        if failed is None:
-            if self._headers:
-                assert self._exchange is not None
-                self._sink.begin(self._headers, self._exchange)
-            self._sink.finish(relay.last_bytes)
-        return failed
+        cost = self._cost(usage, estimated)
+        frame = self._closing(Status.OK, usage, cost, estimated=estimated, **_streamed(relay))
+        self._deliver_after(frame, cost, partial(self._end_stream, relay))
+        return None
 
-    def _end(self, status: Status, usage: Usage | None, cost: int, **more: Any) -> Failed | None:
-        """Record the end and settle. Where it cannot be recorded the caller must not see an end."""
+    def _end_stream(self, relay: Relay) -> None:
+        if self._headers:
+            assert self._exchange is not None
+            self._sink.begin(self._headers, self._exchange)
+        self._sink.finish(relay.last_bytes)
+
+    def _deliver_after(self, frame: bytes, cost: int, deliver: Callable[[], None]) -> None:
+        """Let the caller see the end once it stands in the journal, and not at all otherwise."""
+
+        def recorded() -> None:
+            self._gateway.purse.settle(self._hold, cost)
+            try:
+                deliver()
+            finally:
+                self._report(None)
+
+        def unrecorded(failure: StoreUnavailable) -> None:
+            self._gateway.purse.settle(self._hold, cost)
+            error = ApiError(500, "journal_unavailable", failure.message)
+            self._report(Failed(error, final=True))
+
+        self._gateway.turn.after(frame, recorded, unrecorded)
+
+    def _closing(self, status: Status, usage: Usage | None, cost: int, **more: Any) -> bytes:
+        """The record of the end."""
         self.tokens = usage.input_tokens + usage.output_tokens if usage else 0
         overrun = bool(self._hold.accounts) and cost > self._hold.amount
         self.ended = True
@@ -244,17 +283,22 @@ class Attempt:
         if place is not None and usage is not None:
             place.trace.usage.input_tokens += usage.input_tokens
             place.trace.usage.output_tokens += usage.output_tokens
+        return self._record.end(
+            self._number, status, target=self.target, usage=usage, cost=cost,
+            overrun=overrun, **more,
+        )  # fmt: skip
+
+    def _close(self, status: Status, usage: Usage | None, *, estimated: bool, **more: Any) -> None:
+        """Record an end without an answer, and settle."""
+        cost = self._cost(usage, estimated) if usage else 0
+        streamed = _streamed(self._relay) if self._relay is not None else {}
+        frame = self._closing(status, usage, cost, estimated=estimated, **streamed, **more)
         try:
-            self._record.end(
-                self._number, status, target=self.target, usage=usage, cost=cost,
-                overrun=overrun, **more,
-            )  # fmt: skip
-        except StoreUnavailable as failed:
-            error = ApiError(500, "journal_unavailable", failed.message)
-            return Failed(error, final=True)
+            self._record.journal.write((frame,))
+        except StoreUnavailable:
+            pass  # The intake will charge the hold, which is at least the cost.
         finally:
-            self._purse.settle(self._hold, cost)
-        return None
+            self._gateway.purse.settle(self._hold, cost)
 
     def settle(self, failed: Failed) -> None:
         """Close this attempt; the call goes on, or went on, with another."""
@@ -269,35 +313,27 @@ class Attempt:
         except StoreUnavailable:
             pass  # The intake will charge the hold, which is at least the cost.
         finally:
-            self._purse.settle(self._hold, cost)
+            self._gateway.purse.settle(self._hold, cost)
 
     def fail(self, failed: Failed) -> None:
         """Close this attempt and the call: there is no answer."""
         if failed.error.code == "journal_unavailable":
             self._break_off(failed.error)
             return
-        cost = self._cost(failed.usage, True) if failed.usage else 0
-        relay = self._relay
-        self._end(
-            Status.ERROR, failed.usage, cost, error=failed.error, estimated=bool(failed.usage),
-            response=b"".join(relay.kept) if relay else b"", sse=relay is not None,
-            first_token_ns=relay.first_token_ns if relay else None,
-        )  # fmt: skip
-        if self.forwarded:
-            self._break_off(failed.error)
+        self._close(Status.ERROR, failed.usage, estimated=bool(failed.usage), error=failed.error)
+        self._break_off(failed.error)
 
     def cancelled(self) -> None:
         """The caller went away: stop the upstream, charge what was generated."""
+        self.ended, self._then = True, _nobody
+        self._gateway.turn.end()  # the hold may still wait to be written
         self.stop()
-        relay, usage, estimated = self._relay, None, False
+        self._leave()
+        usage, estimated = None, False
         if self._exchange is not None:
             usage, estimated = self._used_so_far(self._exchange)
-        self._end(
-            Status.CANCELLED, usage, self._cost(usage, estimated) if usage else 0,
-            estimated=estimated, sse=relay is not None,
-            response=b"".join(relay.kept) if relay else b"",
-            first_token_ns=relay.first_token_ns if relay else None,
-        )  # fmt: skip
+        if self.recorded:
+            self._close(Status.CANCELLED, usage, estimated=estimated)
 
     def _used_so_far(self, exchange: Exchange) -> tuple[Usage, bool]:
         """What an unfinished answer has used, and whether that is an estimate."""
@@ -337,35 +373,6 @@ class Attempt:
         failed.usage = self._estimate(len(answer))
         return failed
 
-    def _upstream_error(self, exchange: Exchange, answer: bytes) -> Failed:
-        """Turn an error status into what the caller is told. What a server says about our own
-        key is not passed on: it may quote the key."""
-        status, name = exchange.status, self.target.name
-        retry_after = parse_retry_after(exchange.retry_after)
-        if status == 429:
-            seconds = None if retry_after is None else max(1, round(retry_after))
-            error = ApiError(
-                429, "upstream_rate_limited", f"{name} is taking no more calls at present.",
-                retry_after=seconds,
-            )  # fmt: skip
-            return Failed(error, True, True, retry_after=retry_after)
-        if status in (401, 402, 403):
-            error = ApiError(
-                502, "upstream_credentials",
-                f"{name} does not accept noria's own credentials (status {status}). "
-                "Check the provider's key: noria doctor.",
-            )  # fmt: skip
-            return Failed(error, False, True, True)
-        said, code, param = _said(answer)
-        if 400 <= status < 500 and status not in (408, 409, 425):
-            error = ApiError(
-                status, code or "upstream_refused_request", said or f"{name} refused the call.",
-                param=param,
-            )  # fmt: skip
-            return Failed(error, elsewhere=status == 404)
-        error = ApiError(502, "upstream_error", f"{name} failed with status {status}.")
-        return Failed(error, True, True, True, retry_after=retry_after)
-
     # Money
 
     def _cost(self, usage: Usage, estimated: bool) -> int:
@@ -384,17 +391,14 @@ class Attempt:
         return usage
 
 
-def _said(answer: bytes) -> tuple[str | None, str | None, str | None]:
-    """The message, code and field of an upstream's error, in OpenAI's shape or near it."""
-    try:
-        error: Any = orjson.loads(answer)["error"]
-        if isinstance(error, str):
-            return error[:2000], None, None
-        message, code, param = error.get("message"), error.get("code"), error.get("param")
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return None, None, None
-    return (
-        str(message)[:2000] if message else None,
-        code if isinstance(code, str) else None,
-        param if isinstance(param, str) else None,
-    )
+def _nobody(_: Failed | None) -> None:
+    """Nobody waits for the outcome any more."""
+
+
+def _streamed(relay: Relay) -> dict[str, Any]:
+    """What the record of a stream's end holds besides."""
+    return {
+        "response": b"".join(relay.kept),
+        "sse": True,
+        "first_token_ns": relay.first_token_ns,
+    }

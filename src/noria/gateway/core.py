@@ -9,28 +9,25 @@ path goes round the rules.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from noria.config import Config
-from noria.errors import ApiError, RealRequestForbidden
-from noria.gateway.attempt import Attempt, Claim, Failed
-from noria.gateway.hedge import run_hedged
+from noria.errors import ApiError
+from noria.gateway.call import Call
 from noria.gateway.keyring import KeyRing
 from noria.gateway.limits import Limits, Quota
-from noria.gateway.purse import Hold, Purse, Wish
+from noria.gateway.purse import Purse
 from noria.gateway.recorder import CallRecord
 from noria.gateway.request import Endpoint, Request, read_request
-from noria.gateway.routing import Breakers, backoff, order
-from noria.gateway.sink import Headers, Sink
-from noria.gateway.tracing import Marks, Place, Trace
+from noria.gateway.routing import Breakers
+from noria.gateway.sink import Sink
+from noria.gateway.tracing import Marks, Place
+from noria.gateway.turn import Turn
 from noria.gateway.upstream import Upstreams
-from noria.models import Catalogue, Route, Target
+from noria.models import Catalogue
 from noria.store import Journal, Key
-from noria.types import Label, Status
 
 __all__ = ["Application", "Applications", "Gateway", "authorise", "may_use"]
 
@@ -59,18 +56,6 @@ class Applications(Protocol):
         """Every name that is answered to."""
 
 
-@dataclass(slots=True)
-class _Call:
-    """A call on its way."""
-
-    record: CallRecord
-    request: Request
-    route: Route
-    sink: Sink
-    attempt: Attempt | None = None
-    """The attempt that is not settled yet, or the one that answered."""
-
-
 class Gateway:
     """Answers calls, keeps the rules, writes the record. One for each process."""
 
@@ -93,9 +78,10 @@ class Gateway:
         self.catalogue = catalogue
         self.keys = keys
         self.breakers = Breakers(config.routing)
-        self._purse = purse
-        self._limits = limits
-        self._upstreams = upstreams
+        self.purse = purse
+        self.limits = limits
+        self.upstreams = upstreams
+        self.turn = Turn(journal)
 
     async def call(
         self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink, place: Place | None = None
@@ -112,6 +98,17 @@ class Gateway:
             sink: where the answer goes.
             place: the run that the call is a part of; None begins a trace of its own.
         """
+        call = self.admit(endpoint, key, raw, sink, place)
+        if call is not None:
+            await call.run()
+
+    def admit(
+        self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink, place: Place | None = None
+    ) -> Call | None:
+        """Read a call and let it in, for the caller to `begin` or to `run`; the same as in `call`.
+
+        Returns: None when it was refused, which `sink` was told.
+        """
         record = CallRecord(self.journal, endpoint, key, raw)
         record.content = self.config.recording.content and key.record_content
         if place is not None:
@@ -121,36 +118,21 @@ class Gateway:
             request = record.request = read_request(endpoint, raw)
             applications = self.applications
             application = applications.find(request.model) if applications else None
+            route = None
             if application is None:
                 route = self.catalogue.resolve(request.model)
                 if route.record_content is False:
                     record.content = False
             if place is None or place.app is None:  # else the key was let into the application
                 authorise(key, request.model)
-            quota = Quota.of_key(key)
-            estimate = len(raw) // 4
-            counted = place is not None and place.counted
-            if not counted:
-                self._limits.enter(quota, estimate)
+            counted = self.limits.count_in(
+                Quota.of_key(key), len(raw) // 4, within=place is not None and place.counted
+            )
         except ApiError as refusal:
             record.refused(refusal)
-            sink.fail(_trace(record), refusal)
-            return
-        used = 0
-        try:
-            if application is not None:
-                await application.answer(request, key, sink, place)
-            else:
-                call = _Call(record, request, route, sink)
-                try:
-                    await self._answer(call)
-                finally:
-                    used = call.attempt.tokens if call.attempt is not None else 0
-        finally:
-            if counted:
-                self._limits.add_tokens(quota, used)
-            else:
-                self._limits.leave(quota, max(used - estimate, -estimate))
+            sink.fail(record.headers(), refusal)
+            return None
+        return Call(self, record, request, sink, counted, route, application)
 
     @contextmanager
     def counting(self, key: Key, tokens: int) -> Iterator[None]:
@@ -164,167 +146,11 @@ class Gateway:
             ApiError: 429 with `Retry-After`.
         """
         quota = Quota.of_key(key)
-        self._limits.enter(quota, tokens)
+        self.limits.enter(quota, tokens)
         try:
             yield
         finally:
-            self._limits.leave(quota, -tokens)
-
-    async def _answer(self, call: _Call) -> None:
-        """Try targets until one answers, then make sure that the call has an end."""
-        try:
-            failed = await self._try_targets(call)
-        except asyncio.CancelledError:
-            if call.attempt is None:
-                call.record.left()
-            elif not call.attempt.ended:
-                call.attempt.cancelled()
-            raise
-        except ApiError as refusal:
-            failed = Failed(refusal)
-        except RealRequestForbidden as forbidden:
-            failed = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
-        if failed is None:
-            return
-        if call.attempt is not None:
-            call.attempt.fail(failed)
-        elif call.record.attempts:
-            call.record.end(None, Status.ERROR, error=failed.error)
-        else:
-            call.record.refused(failed.error)
-        if call.attempt is None or not call.attempt.forwarded:
-            call.sink.fail(_trace(call.record), failed.error)
-
-    async def _try_targets(self, call: _Call) -> Failed | None:
-        """One target after the other. None when the caller has an answer."""
-        failed: Failed | None = None
-        targets: Sequence[Target] = order(call.route)
-        if call.record.place is not None:
-            targets = await self._cleared(targets, call.record.place.trace)
-        for place, target in enumerate(targets):
-            if not self.breakers[target].allows():
-                failed = failed or Failed.resting(target)
-                continue
-            following = targets[place + 1] if place + 1 < len(targets) else None
-            failed = await self._try_target(call, target, following, failed)
-            if failed is None or failed.final or not failed.elsewhere:
-                break
-        return failed
-
-    async def _cleared(self, targets: Sequence[Target], trace: Trace) -> Sequence[Target]:
-        """The targets that may be told what was read in a trace.
-
-        Raises:
-            ApiError: 403 `label_exceeds_clearance` when there is none.
-        """
-        if all(target.clearance is Label.RESTRICTED for target in targets):
-            return targets
-        mark = await self.marks.current(trace)
-        cleared = [target for target in targets if target.clearance >= mark]
-        if not cleared:
-            best = max(targets, key=lambda target: target.clearance)
-            raise ApiError(
-                403, "label_exceeds_clearance",
-                f"Something {mark} was read in this run, and {best.name} is cleared for "
-                f"{best.clearance} only. Use a model that is cleared for {mark}, such as a local "
-                f"one, or set providers.{best.provider}.clearance in noria.toml.",
-                param="model",
-            )  # fmt: skip
-        return cleared
-
-    async def _try_target(
-        self, call: _Call, target: Target, following: Target | None, failed: Failed | None
-    ) -> Failed | None:
-        """One target, and again after a pause while that may help."""
-        routing, breaker = self.config.routing, self.breakers[target]
-        for retry in range(routing.retries + 1):
-            if retry and failed is not None:
-                await asyncio.sleep(backoff(retry, routing.backoff_seconds, failed.retry_after))
-            if call.attempt is not None and failed is not None:
-                call.attempt.settle(failed)
-                call.attempt = None
-            failed = await self._attempt(call, target, following)
-            if failed is None:
-                assert call.attempt is not None
-                self.breakers[call.attempt.target].succeeded()
-                return None
-            if failed.is_targets_fault:
-                breaker.failed()
-            else:
-                breaker.succeeded()
-            if failed.final or not failed.retryable or breaker.open:
-                break
-        return failed
-
-    async def _attempt(
-        self, call: _Call, target: Target, following: Target | None
-    ) -> Failed | None:
-        """One attempt, or a hedged pair; `call.attempt` is the one that is still to be settled."""
-        hedge = call.route.hedge_seconds
-        if hedge is None or following is None:
-            call.attempt = await self._make_attempt(call, target)
-            return await call.attempt.run(self._headers(call.record, target))
-        claim = Claim()
-        call.attempt = await self._make_attempt(call, target, claim)
-        call.attempt, failed = await run_hedged(
-            call.attempt,
-            claim,
-            lambda one: one.run(self._headers(call.record, one.target)),
-            partial(self._make_attempt, call, following, claim),
-            hedge,
-        )
-        return failed
-
-    async def _make_attempt(
-        self, call: _Call, target: Target, claim: Claim | None = None
-    ) -> Attempt:
-        """An attempt whose money is held and whose hold is in the journal."""
-        hold = await self._reserve(call.record, call.request, target)
-        return Attempt(
-            call.record, call.request, target, hold, call.sink,
-            self._purse, self._limits, self._upstreams, claim,
-        )  # fmt: skip
-
-    async def _reserve(self, record: CallRecord, request: Request, target: Target) -> Hold:
-        """Hold the most that one attempt can cost in every budget that applies."""
-        app = record.place.app if record.place is not None else None
-        budgets = await self._purse.budgets_for(record.key, request.model, target.name, app)
-        routing = self.config.routing
-        limit = request.limit or routing.default_max_tokens
-        wish = Wish(
-            target.price,
-            len(record.raw) + target.allowance,
-            limit if request.endpoint is Endpoint.CHAT else 0,
-            request.choices,
-            routing.total_seconds,
-        )
-        if not budgets:
-            return Hold(wish.amount(wish.limit), request.limit or 0)
-        if target.price is None:
-            raise ApiError(
-                403, "price_unknown",
-                f"{target.name} has no known price, so it cannot be used under a budget. Set "
-                f'[prices."{target.name}"] input and output in noria.toml.',
-                param="model",
-            )  # fmt: skip
-        amount = wish.amount(wish.limit)
-        if amount > 0:
-            unbounded = request.unbounded(target.image_allowance)
-            if unbounded is not None:
-                field, why = unbounded
-                raise ApiError(
-                    400, "unbounded_cost",
-                    f"{field} cannot be used under a money budget: {why}.",
-                    param=field,
-                )  # fmt: skip
-            if target.image_allowance:
-                wish.prompt += request.images() * target.image_allowance
-                amount = wish.amount(wish.limit)
-        return await self._purse.reserve(budgets, wish, amount)
-
-    @staticmethod
-    def _headers(record: CallRecord, target: Target) -> Headers:
-        return [*_trace(record), (b"x-noria-model", target.name.encode())]
+            self.limits.leave(quota, -tokens)
 
 
 def authorise(key: Key, model: str) -> None:
@@ -346,7 +172,3 @@ def may_use(key: Key, model: str) -> bool:
     if key.models is None or model in key.models:
         return True
     return any(name.endswith("*") and model.startswith(name[:-1]) for name in key.models)
-
-
-def _trace(record: CallRecord) -> Headers:
-    return [(b"x-noria-trace", record.trace_id.encode())]

@@ -15,16 +15,18 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import orjson
+from typing_extensions import override
 
 from noria import __version__
 from noria.config import Config
 from noria.errors import ApiError
 from noria.gateway.asgi import ASGIApp, run_asgi
+from noria.gateway.call import Call
 from noria.gateway.core import Gateway, may_use
-from noria.gateway.lane import Incoming, Lane
+from noria.gateway.lane import Cancellable, Incoming, Lane
 from noria.gateway.reception import Reception
 from noria.gateway.request import Endpoint
-from noria.gateway.tracing import named_place
+from noria.gateway.tracing import PLACE_HEADERS, named_place
 from noria.store import Key
 
 __all__ = ["Door"]
@@ -63,6 +65,46 @@ class Door(Reception):
         self._engines = engines
         self._started = time.monotonic()
 
+    @override
+    def take(self, incoming: Incoming, lane: Lane) -> Cancellable | None:
+        """Begin to answer one request: a call of a model by a known key at once, without a task."""
+        endpoint = _CALLS.get(incoming.target)
+        header = incoming.header
+        credential = header(b"authorization")
+        if (
+            endpoint is None
+            or incoming.method != b"POST"
+            or credential is None
+            or any(map(header, PLACE_HEADERS))
+            or (key := self.gateway.keys.recall(credential)) is None
+        ):
+            return super().take(incoming, lane)
+        try:
+            call = self.gateway.admit(endpoint, key, incoming.content(), lane)
+            if call is None:
+                return None
+            if call.needs_task:
+                return self.loop.create_task(self._answer(call, incoming, lane))
+            call.begin()
+        except Exception:  # noqa: BLE001 - it is logged
+            self._give_up(incoming, lane)
+            return None
+        return call
+
+    async def _answer(self, call: Call, incoming: Incoming, lane: Lane) -> None:
+        try:
+            await call.run()
+        except Exception:  # noqa: BLE001 - it is logged
+            self._give_up(incoming, lane)
+
+    @staticmethod
+    def _give_up(incoming: Incoming, lane: Lane) -> None:
+        """Something went wrong inside noria: say so in the log and to the client."""
+        path = incoming.target.partition(b"?")[0].decode("latin-1")
+        log.exception("%s %s failed", incoming.method.decode(), path)
+        lane.give_up(ApiError(500, "internal_error", "noria failed to answer; its log says why."))
+
+    @override
     async def respond(self, incoming: Incoming, lane: Lane) -> None:
         """Answer one request."""
         try:
@@ -95,13 +137,8 @@ class Door(Reception):
                 await run_asgi(self._pages, incoming, lane, lane.client, self.address, state)
         except ApiError as refusal:
             lane.fail([], refusal)
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            log.exception("%s %s failed", incoming.method.decode(), path.decode("latin-1"))
-            lane.give_up(
-                ApiError(500, "internal_error", "noria failed to answer; its log says why.")
-            )
+        except Exception:  # noqa: BLE001 - it is logged
+            self._give_up(incoming, lane)
 
     async def _list_models(self, path: bytes, incoming: Incoming, lane: Lane) -> None:
         """Which models there are, applications among them."""

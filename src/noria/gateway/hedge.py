@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from noria.errors import ApiError
-from noria.gateway.attempt import Attempt, Claim, Failed
+from noria.gateway.attempt import Attempt, Claim
+from noria.gateway.failures import Failed
 
 __all__ = ["run_hedged"]
 

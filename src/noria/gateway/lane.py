@@ -12,7 +12,7 @@ import time
 from collections import deque
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import httptools
 import orjson
@@ -23,7 +23,7 @@ from noria.gateway.sink import Flow, Headers, Sink
 if TYPE_CHECKING:
     from noria.gateway.reception import Reception
 
-__all__ = ["Incoming", "Lane", "date_line"]
+__all__ = ["Cancellable", "Incoming", "Lane", "date_line"]
 
 _MOST_AHEAD = 8
 """Requests sent ahead on one connection before it is read no further."""
@@ -33,6 +33,13 @@ _STATUS_LINES = {
 }
 _JSON = (b"content-type", b"application/json")
 _EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
+
+
+class Cancellable(Protocol):
+    """What answers a request, as long as somebody waits for it."""
+
+    def cancel(self) -> object:
+        """Nobody waits any more."""
 
 
 class Incoming:
@@ -85,7 +92,8 @@ class Lane(asyncio.Protocol, Sink):
         """Said in place of an answer to what came last, when all before it is answered."""
         self._ahead: deque[Incoming] = deque()
         self._current: Incoming | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._answerer: Cancellable | None = None
+        """Who answers the present request."""
         self._flow: Flow | None = None
         self._slow = False
         self._writable = asyncio.Event()
@@ -151,8 +159,8 @@ class Lane(asyncio.Protocol, Sink):
         self._ahead.clear()
         self._writable.set()
         self.gone.set()
-        if self._task is not None:
-            self._task.cancel()
+        if self._answerer is not None:
+            self._answerer.cancel()
         self._transport = None
 
     def pause_writing(self) -> None:
@@ -249,6 +257,8 @@ class Lane(asyncio.Protocol, Sink):
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():
             return  # The body is still to come.
+        if self._closing:
+            return  # What came before it was the last.
         incoming = self._incoming
         self._header_bytes = 0
         self._arriving = False
@@ -264,11 +274,14 @@ class Lane(asyncio.Protocol, Sink):
     def _begin(self, incoming: Incoming) -> None:
         self._current = incoming
         self.deadline = float("inf")
-        self._task = self._door.loop.create_task(self._door.respond(incoming, self))
+        answerer = self._door.take(incoming, self)
+        if self._current is incoming:  # else it is answered already, and perhaps the next one begun
+            self._answerer = answerer
 
     def _done(self) -> None:
         """The answer was handed to the transport; go on with what was sent ahead."""
-        current, self._current, self._task, self._flow = self._current, None, None, None
+        current, self._current, self._flow = self._current, None, None
+        self._answerer = None
         self.answering = False
         transport = self._transport
         if transport is None or current is None:
@@ -333,7 +346,7 @@ class Lane(asyncio.Protocol, Sink):
         """Answer what cannot be parsed, after which the connection cannot be used."""
         self._closing = True
         transport = self._transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         if self._current is not None:
             self._refused = error  # What came before it is answered first.

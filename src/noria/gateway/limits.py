@@ -19,7 +19,7 @@ from noria.errors import ApiError
 from noria.models import Target
 from noria.store import Key
 
-__all__ = ["Limits", "Quota"]
+__all__ = ["Counted", "Limits", "Quota"]
 
 _FIELDS = 6
 _RUNNING, _MINUTE, _REQUESTS, _TOKENS, _REQUESTS_BEFORE, _TOKENS_BEFORE = range(_FIELDS)
@@ -50,6 +50,27 @@ class Quota:
     def limited(self) -> bool:
         """Whether there is anything to keep."""
         return self.concurrency is not None or self.rpm is not None or self.tpm is not None
+
+
+@dataclass(slots=True)
+class Counted:
+    """A call that was counted in, to be counted out once."""
+
+    limits: Limits
+    quota: Quota
+    estimate: int
+    within: bool
+    is_in: bool = True
+
+    def out(self, tokens: int) -> None:
+        """Count it out; it has used so many tokens."""
+        if not self.is_in:
+            return
+        self.is_in = False
+        if self.within:
+            self.limits.add_tokens(self.quota, tokens)
+        else:
+            self.limits.leave(self.quota, max(tokens - self.estimate, -self.estimate))
 
 
 class Limits:
@@ -83,6 +104,21 @@ class Limits:
             place = self._own + slot * _FIELDS + _RUNNING
             if self._counts[place]:
                 self._counts[place] = 0
+
+    def count_in(self, quota: Quota, tokens: int, *, within: bool = False) -> Counted:
+        """Count a call in, for it to count itself out.
+
+        Args:
+            quota: whose limits are to be kept.
+            tokens: an estimate of the prompt's tokens.
+            within: it is a part of what was counted in already, so only its tokens count.
+
+        Raises:
+            ApiError: as in `enter`.
+        """
+        if not within:
+            self.enter(quota, tokens)
+        return Counted(self, quota, tokens, within)
 
     def enter(self, quota: Quota, tokens: int) -> None:
         """Count a call in.

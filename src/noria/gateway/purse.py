@@ -155,6 +155,19 @@ class Purse:
             async with self._lock:
                 if self._generation.value != self._seen:
                     await self._reload()
+        return self._applying_to(key, model, target, app)
+
+    def budgets_at_hand(
+        self, key: Key, model: str, target: str, app: str | None = None
+    ) -> tuple[BudgetRow, ...] | None:
+        """The same, None when the store must be asked first."""
+        if self._generation.value != self._seen:
+            return None
+        return self._applying_to(key, model, target, app)
+
+    def _applying_to(
+        self, key: Key, model: str, target: str, app: str | None
+    ) -> tuple[BudgetRow, ...]:
         asked = (key.id, model, target, app)
         found = self._applying.get(asked)
         if found is None:
@@ -193,25 +206,34 @@ class Purse:
 
     # Reserve and settle
 
-    async def reserve(self, budgets: Iterable[BudgetRow], wish: Wish, amount: int) -> Hold:
-        """Set aside the most that an attempt can cost, lowering its limit where it must.
+    def take(self, budgets: Iterable[BudgetRow], wish: Wish, amount: int) -> Hold | None:
+        """Set aside the most that an attempt can cost, if what is leased already suffices.
 
         Args:
             budgets: every budget that applies.
             wish: what the attempt could cost.
             amount: the same in nano-dollars, for the limit that is wished for.
+        """
+        now = time.time()
+        accounts = [self._account(budget, now) for budget in budgets]
+        if not accounts or amount == 0:
+            return Hold(amount, wish.limit)
+        if not self._fits(accounts, amount):
+            return None
+        return self._take(accounts, amount, wish.limit)
+
+    async def reserve(self, budgets: Sequence[BudgetRow], wish: Wish, amount: int) -> Hold:
+        """The same, leasing more where it is needed, and lowering the limit where it must be.
 
         Raises:
             ApiError: 429 `budget_exhausted` when not even the prompt fits into what is left of a
                 window, 429 `budget_held` when it would once running calls have settled, 503 when
                 the leases are used up and the database does not answer.
         """
+        if (hold := self.take(budgets, wish, amount)) is not None:
+            return hold
         now = time.time()
         accounts = [self._account(budget, now) for budget in budgets]
-        if not accounts or amount == 0:
-            return Hold(amount, wish.limit)
-        if self._fits(accounts, amount):
-            return self._take(accounts, amount, wish.limit)
         async with self._lock:
             return await self._reserve_slowly(accounts, wish)
 

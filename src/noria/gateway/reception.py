@@ -7,7 +7,7 @@ import asyncio
 import socket
 
 from noria.config import Config
-from noria.gateway.lane import Incoming, Lane, date_line
+from noria.gateway.lane import Cancellable, Incoming, Lane, date_line
 
 __all__ = ["Reception"]
 
@@ -29,6 +29,10 @@ class Reception(abc.ABC):
         self._lanes: set[Lane] = set()
         self._emptied = asyncio.Event()
         self._server: asyncio.Server | None = None
+
+    def take(self, incoming: Incoming, lane: Lane) -> Cancellable | None:
+        """Begin to answer one request; what is returned is cancelled if its client goes away."""
+        return self.loop.create_task(self.respond(incoming, lane))
 
     @abc.abstractmethod
     async def respond(self, incoming: Incoming, lane: Lane) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.purse import Hold
 from noria.gateway.request import Endpoint, Request
+from noria.gateway.sink import Headers
 from noria.gateway.tracing import Place
 from noria.models import Target
 from noria.store import Journal, Key
+from noria.store.journal import frame
 from noria.types import Status, Usage, new_span_id, new_trace_id
 
 __all__ = ["CallRecord"]
@@ -19,7 +21,7 @@ __all__ = ["CallRecord"]
 
 @dataclass(slots=True)
 class CallRecord:
-    """One call as the journal sees it. Every method writes at most one record."""
+    """One call as the journal sees it. Every method makes or writes at most one record."""
 
     journal: Journal
     endpoint: Endpoint
@@ -36,15 +38,13 @@ class CallRecord:
     request: Request | None = None
     attempts: int = 0
 
-    def hold(self, target: Target, hold: Hold) -> int:
-        """Write the hold of one attempt, before its first byte goes upstream.
+    def hold(self, target: Target, hold: Hold) -> tuple[int, bytes]:
+        """The hold of one attempt, to be written before its first byte goes upstream.
 
-        Returns: the attempt's number, from 0.
-
-        Raises:
-            ApiError: 503 when the journal cannot be written.
+        Returns: the attempt's number, from 0, and the record.
         """
         number = self.attempts
+        self.attempts = number + 1
         meta: dict[str, Any] = {
             "t": "hold" if number == 0 else "attempt",
             "id": self.span_id,
@@ -54,20 +54,10 @@ class CallRecord:
             "hold": hold.amount,
             "leases": hold.leases,
         }
-        try:
-            if number == 0:
-                meta |= self._identity()
-                self.journal.append(meta, self.raw if self.content else b"")
-            else:
-                self.journal.append(meta)
-        except StoreUnavailable as failed:
-            raise ApiError(
-                503, "journal_unavailable",
-                f"The call cannot be recorded, so it was not made: {failed.message}",
-                retry_after=5,
-            ) from None  # fmt: skip
-        self.attempts = number + 1
-        return number
+        if number:
+            return number, frame(meta)
+        meta |= self._identity()
+        return number, frame(meta, self.raw if self.content else b"")
 
     def settle(self, number: int, cost: int, code: str, error: str, usage: Usage | None) -> None:
         """Close one attempt that failed; the call goes on."""
@@ -93,12 +83,8 @@ class CallRecord:
         error: ApiError | None = None,
         overrun: bool = False,
         estimated: bool = False,
-    ) -> None:
-        """Write the end of the call, before the last byte goes down.
-
-        Raises:
-            StoreUnavailable: the journal cannot be written.
-        """
+    ) -> bytes:
+        """The end of the call, to be written before the last byte goes down."""
         meta: dict[str, Any] = {
             "t": "end",
             "id": self.span_id,
@@ -129,7 +115,15 @@ class CallRecord:
             meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
         if error is not None:
             meta["code"], meta["error"] = error.code, error.message
-        self.journal.append(meta, response if self.content else b"")
+        return frame(meta, response if self.content else b"")
+
+    def close(self, status: Status, error: ApiError | None = None) -> None:
+        """Write the end of a call whose attempts are settled already.
+
+        Raises:
+            StoreUnavailable: the journal cannot be written.
+        """
+        self.journal.write((self.end(None, status, error=error),))
 
     def refused(self, error: ApiError) -> None:
         """Write a call that never held money: the door refused it."""
@@ -138,7 +132,7 @@ class CallRecord:
     def left(self) -> None:
         """Write a call whose caller went away while it held nothing."""
         if self.attempts:
-            self.end(None, Status.CANCELLED)
+            self.close(Status.CANCELLED)
         else:
             self._never_held(Status.CANCELLED, {})
 
@@ -150,6 +144,10 @@ class CallRecord:
             self.journal.append(meta, self.raw if self.content else b"", b"")
         except StoreUnavailable:
             return  # It spent nothing, and the caller still learns of it.
+
+    def headers(self) -> Headers:
+        """What tells the caller where the record is."""
+        return [(b"x-noria-trace", self.trace_id.encode())]
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the call began."""

@@ -69,6 +69,8 @@ here: ContextVar[Place | None] = ContextVar("noria_place", default=None)
 # outlives the run in which it was made: it must never work in the name of that run's caller.
 os.register_at_fork(after_in_child=lambda: here.set(None))
 
+PLACE_HEADERS = (b"x-noria-trace", b"x-noria-conversation")
+"""With either of these a caller goes on with something; without them a run is new."""
 _TRACE = re.compile(rb"[0-9a-f]{32}")
 _SPAN = re.compile(rb"[0-9a-f]{16}")
 
@@ -89,7 +91,7 @@ async def named_place(
     Raises:
         ApiError: 503 when the store does not answer.
     """
-    joining, talking = header(b"x-noria-trace"), header(b"x-noria-conversation")
+    joining, talking = map(header, PLACE_HEADERS)
     if joining is None and talking is None:
         return None
     found = None

@@ -5,9 +5,10 @@ Each process appends to segments of its own, `journal/<holder>-<number>.wal`. A 
     <u32 length of the body> <u32 crc32 of the body> body
     body = <u32 length of the meta> meta (JSON) { <u32 length of a blob> blob }
 
-written by one system call, so that it survives the death of the process (and, with `sync`, of the
-machine). The newest segment is locked for as long as the process lives: whoever can lock it knows
-that its writer is dead. This module is on the path of every request and imports no database.
+written by one system call, which may carry several, so that it survives the death of the process
+(and, with `sync`, of the machine). The newest segment is locked for as long as the process lives:
+whoever can lock it knows that its writer is dead. This module is on the path of every request and
+imports no database.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import struct
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -27,7 +28,16 @@ import orjson
 
 from noria.errors import NoriaError, StoreUnavailable
 
-__all__ = ["Journal", "Record", "Segment", "read_records", "segments", "writer_is_dead"]
+__all__ = [
+    "MOST_FRAMES",
+    "Journal",
+    "Record",
+    "Segment",
+    "frame",
+    "read_records",
+    "segments",
+    "writer_is_dead",
+]
 
 _FRAME = struct.Struct("<II")
 _LENGTH = struct.Struct("<I")
@@ -36,6 +46,25 @@ _pack_length = _LENGTH.pack
 _dumps = orjson.dumps
 _write = os.writev
 _LARGEST_BODY = 0x7FFF_FFFF
+MOST_FRAMES = 1024
+"""How many records one system call takes."""
+
+
+def frame(meta: Mapping[str, Any], *blobs: bytes) -> bytes:
+    """One record as it stands in a journal.
+
+    Raises:
+        StoreUnavailable: it is too long for one.
+    """
+    text = _dumps(meta)
+    parts = [_pack_length(len(text)), text]
+    for blob in blobs:
+        parts += (_pack_length(len(blob)), blob)
+    body = b"".join(parts)
+    size = len(body)
+    if size > _LARGEST_BODY:
+        raise StoreUnavailable(f"A record of {size} bytes is too long for the journal.")
+    return _pack_frame(size, crc32(body)) + body
 
 
 class Record(NamedTuple):
@@ -93,36 +122,32 @@ class Journal:
             StoreUnavailable: the disk is full or broken, or the journal is closed. Nothing of
                 the record is left in the journal.
         """
-        text = _dumps(meta)
-        if len(blobs) == 1:  # nearly every record of a request
-            (blob,) = blobs
-            parts = [_pack_length(len(text)), text, _pack_length(len(blob)), blob]
-        else:
-            parts = [_pack_length(len(text)), text]
-            for blob in blobs:
-                parts += (_pack_length(len(blob)), blob)
-        body = b"".join(parts)
-        size = len(body)
-        if size > _LARGEST_BODY:
-            raise StoreUnavailable(f"A record of {size} bytes is too long for the journal.")
+        self.write((frame(meta, *blobs),))
+
+    def write(self, frames: Sequence[bytes]) -> None:
+        """Write records that were framed before, all of them or none.
+
+        Args:
+            frames: at most `MOST_FRAMES`, as `frame` made them.
+
+        Raises:
+            StoreUnavailable: as in `append`.
+        """
         if self._fd < 0:
             raise StoreUnavailable(f"The journal of {self.holder} is closed in this process.")
         with self._mutex:
-            self._append(size, body)
-
-    def _append(self, size: int, body: bytes) -> None:
-        try:
-            if self._end >= self._segment_bytes:
-                self._begin_segment()
-            written = _write(self._fd, (_pack_frame(size, crc32(body)), body))
-            if written != size + 8:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            self._end += written
-            if self._sync:
-                os.fdatasync(self._fd)
-        except OSError as failed:
-            self._take_back()
-            raise _unwritable(self.folder, failed) from failed
+            try:
+                if self._end >= self._segment_bytes:
+                    self._begin_segment()
+                written = _write(self._fd, frames)
+                if written != sum(map(len, frames)):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                self._end += written
+                if self._sync:
+                    os.fdatasync(self._fd)
+            except OSError as failed:
+                self._take_back()
+                raise _unwritable(self.folder, failed) from failed
 
     def close(self) -> None:
         """Let go of the file, which tells the intake that this holder has ended."""

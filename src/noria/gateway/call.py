@@ -1,0 +1,312 @@
+"""One call on its way: which targets are tried, and what each attempt may cost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from noria.errors import ApiError
+from noria.gateway.attempt import Attempt, Claim
+from noria.gateway.failures import Failed
+from noria.gateway.hedge import run_hedged
+from noria.gateway.limits import Counted
+from noria.gateway.purse import Hold, Wish
+from noria.gateway.recorder import CallRecord
+from noria.gateway.request import Endpoint, Request
+from noria.gateway.routing import backoff, order
+from noria.gateway.sink import Headers, Sink
+from noria.gateway.tracing import Trace
+from noria.models import Route, Target
+from noria.store.budgets import BudgetRow
+from noria.types import Label, Status
+
+if TYPE_CHECKING:
+    from noria.gateway.core import Application, Gateway
+
+__all__ = ["Call"]
+
+log = logging.getLogger("noria.gateway")
+
+
+class Call:
+    """A call that was let in. Either `begin` or `run` takes it to its end.
+
+    Most calls are answered by the first target at the first attempt, and nothing has to be waited
+    for before it: `begin` makes that attempt without a task, and makes one if there is more to do.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        record: CallRecord,
+        request: Request,
+        sink: Sink,
+        counted: Counted,
+        route: Route | None,
+        application: Application | None,
+    ) -> None:
+        self._gateway = gateway
+        self._record = record
+        self._request = request
+        self._sink = sink
+        self._counted = counted
+        self._application = application
+        self._targets: Sequence[Target] = order(route) if route is not None else ()
+        self._hedge_seconds = route.hedge_seconds if route is not None else None
+        self._attempt: Attempt | None = None
+        """The attempt that is not settled yet, or the one that answered."""
+        self._failed_at_once: Failed | None = None
+        """How the attempt failed that `begin` has made."""
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def needs_task(self) -> bool:
+        """Whether it is an application's, and only `run` will do."""
+        return self._application is not None
+
+    async def run(self) -> None:
+        """Answer. Cancelling it stops the upstream and charges what was generated."""
+        try:
+            if self._application is not None:
+                key, place = self._record.key, self._record.place
+                await self._application.answer(self._request, key, self._sink, place)
+            else:
+                await self._answer()
+        finally:
+            self._count_out()
+
+    def begin(self) -> None:
+        """Answer, without being waited for."""
+        try:
+            attempt = self._attempt_at_once()
+        except ApiError as refusal:
+            self._fail(Failed(refusal))
+            self._count_out()
+            return
+        if attempt is None:
+            self._task = self._gateway.loop.create_task(self.run())
+            return
+        self._attempt = attempt
+        attempt.start(self._headers(attempt.target), self._first_has_ended)
+
+    def cancel(self) -> None:
+        """The caller went away."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._leave()
+            self._count_out()
+
+    def _attempt_at_once(self) -> Attempt | None:
+        """The first attempt, if nothing has to be waited for before it."""
+        target = self._targets[0]
+        if self._hedge_seconds is not None or self._gateway.breakers[target].open:
+            return None
+        if self._record.place is not None:
+            return None  # Its trace's mark must be asked for.
+        hold = self._hold_at_once(target)
+        return None if hold is None else self._make(target, hold)
+
+    def _first_has_ended(self, failed: Failed | None) -> None:
+        if failed is None:
+            self._gateway.breakers[self._targets[0]].succeeded()
+            self._count_out()
+        else:
+            self._failed_at_once = failed
+            self._task = self._gateway.loop.create_task(self.run())
+
+    def _count_out(self) -> None:
+        self._counted.out(self._attempt.tokens if self._attempt is not None else 0)
+
+    async def _answer(self) -> None:
+        """Try targets until one answers, then make sure that the call has an end."""
+        try:
+            failed = await self._try_targets()
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+        except ApiError as refusal:
+            failed = Failed(refusal)
+        except Exception:
+            log.exception("A call of %s failed inside noria.", self._request.model)
+            failed = Failed.inside()
+        if failed is not None:
+            self._fail(failed)
+
+    def _leave(self) -> None:
+        """The caller went away: stop and record what there is."""
+        if self._attempt is None:
+            self._record.left()
+        elif not self._attempt.ended:
+            self._attempt.cancelled()
+
+    def _fail(self, failed: Failed) -> None:
+        """There is no answer."""
+        attempt = self._attempt
+        if attempt is not None:
+            attempt.fail(failed)
+        elif self._record.attempts:
+            self._record.close(Status.ERROR, failed.error)
+        else:
+            self._record.refused(failed.error)
+        if attempt is None or not attempt.forwarded:
+            self._sink.fail(self._record.headers(), failed.error)
+
+    async def _try_targets(self) -> Failed | None:
+        """One target after the other. None when the caller has an answer."""
+        failed: Failed | None = None
+        targets = self._targets
+        if self._record.place is not None:
+            targets = await self._cleared(targets, self._record.place.trace)
+        for place, target in enumerate(targets):
+            if not self._gateway.breakers[target].allows():
+                failed = failed or Failed.resting(target)
+                continue
+            following = targets[place + 1] if place + 1 < len(targets) else None
+            failed = await self._try_target(target, following, failed)
+            if failed is None or failed.final or not failed.elsewhere:
+                break
+        return failed
+
+    async def _cleared(self, targets: Sequence[Target], trace: Trace) -> Sequence[Target]:
+        """The targets that may be told what was read in a trace.
+
+        Raises:
+            ApiError: 403 `label_exceeds_clearance` when there is none.
+        """
+        if all(target.clearance is Label.RESTRICTED for target in targets):
+            return targets
+        mark = await self._gateway.marks.current(trace)
+        cleared = [target for target in targets if target.clearance >= mark]
+        if not cleared:
+            best = max(targets, key=lambda target: target.clearance)
+            raise ApiError(
+                403, "label_exceeds_clearance",
+                f"Something {mark} was read in this run, and {best.name} is cleared for "
+                f"{best.clearance} only. Use a model that is cleared for {mark}, such as a local "
+                f"one, or set providers.{best.provider}.clearance in noria.toml.",
+                param="model",
+            )  # fmt: skip
+        return cleared
+
+    async def _try_target(
+        self, target: Target, following: Target | None, failed: Failed | None
+    ) -> Failed | None:
+        """One target, and again after a pause while that may help."""
+        routing, breakers = self._gateway.config.routing, self._gateway.breakers
+        breaker = breakers[target]
+        for retry in range(routing.retries + 1):
+            if retry and failed is not None:
+                await asyncio.sleep(backoff(retry, routing.backoff_seconds, failed.retry_after))
+            if self._attempt is not None and failed is not None:
+                self._attempt.settle(failed)
+                self._attempt = None
+            failed = await self._try_once(target, following)
+            if failed is None:
+                assert self._attempt is not None
+                breakers[self._attempt.target].succeeded()
+                return None
+            if self._attempt is not None and not self._attempt.recorded:
+                self._attempt = None
+                break
+            if failed.is_targets_fault:
+                breaker.failed()
+            else:
+                breaker.succeeded()
+            if failed.final or not failed.retryable or breaker.open:
+                break
+        return failed
+
+    async def _try_once(self, target: Target, following: Target | None) -> Failed | None:
+        """One attempt, or a hedged pair; `_attempt` is the one that is still to be settled."""
+        if (failed := self._failed_at_once) is not None:
+            self._failed_at_once = None
+            return failed
+        if self._hedge_seconds is None or following is None:
+            self._attempt = self._make(target, await self._hold(target))
+            return await self._attempt.run(self._headers(target))
+        claim = Claim()
+
+        async def make(target: Target) -> Attempt:
+            return self._make(target, await self._hold(target), claim)
+
+        self._attempt = await make(target)
+        self._attempt, failed = await run_hedged(
+            self._attempt,
+            claim,
+            lambda one: one.run(self._headers(one.target)),
+            partial(make, following),
+            self._hedge_seconds,
+        )
+        return failed
+
+    def _make(self, target: Target, hold: Hold, claim: Claim | None = None) -> Attempt:
+        return Attempt(self._gateway, self._record, self._request, target, hold, self._sink, claim)
+
+    def _headers(self, target: Target) -> Headers:
+        return [*self._record.headers(), (b"x-noria-model", target.name.encode())]
+
+    # What an attempt may cost
+
+    def _hold_at_once(self, target: Target) -> Hold | None:
+        """Hold the most that an attempt can cost, if that takes no question to the store."""
+        key, purse = self._record.key, self._gateway.purse
+        budgets = purse.budgets_at_hand(key, self._request.model, target.name)
+        if budgets is None:
+            return None
+        wish = self._wish(target, budgets)
+        amount = wish.amount(wish.limit)
+        if not budgets:
+            return Hold(amount, self._request.limit or 0)
+        return purse.take(budgets, wish, amount)
+
+    async def _hold(self, target: Target) -> Hold:
+        """Hold the most that an attempt can cost in every budget that applies."""
+        key, place, purse = self._record.key, self._record.place, self._gateway.purse
+        app = place.app if place is not None else None
+        budgets = await purse.budgets_for(key, self._request.model, target.name, app)
+        wish = self._wish(target, budgets)
+        amount = wish.amount(wish.limit)
+        if not budgets:
+            return Hold(amount, self._request.limit or 0)
+        return await purse.reserve(budgets, wish, amount)
+
+    def _wish(self, target: Target, budgets: Sequence[BudgetRow]) -> Wish:
+        """What an attempt could cost.
+
+        Raises:
+            ApiError: 403 `price_unknown`, 400 `unbounded_cost`: it cannot be bounded, and there
+                are budgets.
+        """
+        request, routing = self._request, self._gateway.config.routing
+        wish = Wish(
+            target.price,
+            len(self._record.raw) + target.allowance,
+            (request.limit or routing.default_max_tokens) * (request.endpoint is Endpoint.CHAT),
+            request.choices,
+            routing.total_seconds,
+        )
+        if not budgets:
+            return wish
+        if target.price is None:
+            raise ApiError(
+                403, "price_unknown",
+                f"{target.name} has no known price, so it cannot be used under a budget. Set "
+                f'[prices."{target.name}"] input and output in noria.toml.',
+                param="model",
+            )  # fmt: skip
+        if wish.amount(wish.limit) > 0:
+            unbounded = request.unbounded(target.image_allowance)
+            if unbounded is not None:
+                field, why = unbounded
+                raise ApiError(
+                    400, "unbounded_cost",
+                    f"{field} cannot be used under a money budget: {why}.",
+                    param=field,
+                )  # fmt: skip
+            if target.image_allowance:
+                wish.prompt += request.images() * target.image_allowance
+        return wish

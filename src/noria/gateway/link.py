@@ -1,0 +1,312 @@
+"""One connection to an upstream server, parsed by llhttp, and what passes over it.
+
+A plain answer is gathered; of a stream the exchange hands over each piece as it comes, so that
+relaying costs no task switch. Deadlines are looked at by one timer for all exchanges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from noria.config import Routing
+
+if TYPE_CHECKING:
+    from noria.gateway.upstream import Pool
+
+__all__ = ["Ending", "Exchange", "Link", "UpstreamFailure"]
+
+_MOST_ANSWER_BYTES = 64 * 1024 * 1024
+
+
+class UpstreamFailure(Exception):
+    """No usable answer came. `code` is one of the stable reasons: `upstream_refused`,
+    `upstream_reset`, `upstream_timeout`, `upstream_malformed`, `upstream_too_large`."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Exchange:
+    """One request to an upstream and its answer.
+
+    Args:
+        on_stream: takes the pieces of a `text/event-stream` answer as they come; any other answer
+            is gathered here.
+        on_end: called once, when the answer is complete (with None) or will not be.
+    """
+
+    __slots__ = (
+        "_link",
+        "_on_end",
+        "_paused",
+        "body",
+        "connecting",
+        "content_type",
+        "deadline",
+        "ends_at",
+        "fresh",
+        "on_stream",
+        "retry_after",
+        "stall",
+        "started",
+        "status",
+        "streaming",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        on_stream: Callable[[bytes], None] | None,
+        on_end: Callable[[UpstreamFailure | None], None],
+    ) -> None:
+        self.on_stream = on_stream
+        self._on_end: Callable[[UpstreamFailure | None], None] | None = on_end
+        self._link: Link | None = None
+        self._paused = False
+        self.connecting: asyncio.Task[None] | None = None
+        self.status = 0
+        self.content_type = b""
+        self.retry_after: str | None = None
+        self.body: list[bytes] = []
+        self.streaming = False
+        self.started = False
+        """Whether a byte of the answer has come."""
+        self.fresh = False
+        """Whether the connection was opened for this exchange."""
+        self.deadline = self.ends_at = float("inf")
+        self.stall = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether `on_end` was called."""
+        return self._on_end is None
+
+    def content(self) -> bytes:
+        """The body as far as it has come (empty when it was streamed)."""
+        return self.body[0] if len(self.body) == 1 else b"".join(self.body)
+
+    def cancel(self) -> None:
+        """Give up: the connection is closed, so that the upstream stops its work."""
+        if self.connecting is not None:
+            self.connecting.cancel()
+        link = self._link
+        self.fail("upstream_cancelled", "The call was cancelled.")
+        if link is not None:
+            link.drop()
+
+    def stop_listening(self) -> None:
+        """The answer is known to be complete though the connection has not said so."""
+        self.on_stream = None
+        self._end(None)
+
+    def pause(self) -> None:
+        """Read no more until `resume` (the caller downstream is slow)."""
+        self._paused = True
+        if self._link is not None:
+            self._link.pause()
+
+    def resume(self) -> None:
+        """Read again."""
+        self._paused = False
+        if self._link is not None:
+            self._link.resume()
+
+    # What the connection says.
+
+    def sent(self, link: Link, now: float, routing: Routing) -> None:
+        self._link = link
+        self.deadline = now + routing.first_byte_seconds
+        self.stall = routing.stall_seconds
+        self.ends_at = now + routing.total_seconds
+
+    def head(self, status: int, content_type: bytes, retry_after: str | None) -> None:
+        self.status = status
+        self.content_type = content_type
+        self.retry_after = retry_after
+        self.streaming = (
+            self.on_stream is not None and status == 200 and b"event-stream" in content_type
+        )
+
+    def hand_on(self) -> None:
+        """Of a stream, hand on what has come together."""
+        if self.streaming and self.body:
+            data = self.content()
+            self.body.clear()
+            if self.on_stream is not None:
+                self.on_stream(data)
+
+    def complete(self) -> None:
+        self._link = None
+        self._end(None)
+
+    def fail(self, code: str, message: str) -> None:
+        self._link = None
+        self._end(UpstreamFailure(code, message))
+
+    def _end(self, failure: UpstreamFailure | None) -> None:
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(failure)
+
+    def sweep(self, now: float) -> None:
+        """Fail when the time is up. A paused exchange is not the upstream's fault."""
+        if self._paused and now < self.ends_at:
+            self.deadline = now + self.stall
+        elif now > self.deadline or now > self.ends_at:
+            link = self._link
+            said = "stopped in mid-answer" if self.started else "did not begin to answer"
+            self.fail("upstream_timeout", f"The upstream server {said} in time.")
+            if link is not None:
+                link.drop()
+
+
+class Ending:
+    """The end of an exchange, for a coroutine to wait for."""
+
+    def __init__(self) -> None:
+        self._told: asyncio.Future[UpstreamFailure | None] = (
+            asyncio.get_running_loop().create_future()
+        )
+
+    def tell(self, failure: UpstreamFailure | None) -> None:
+        """The exchange's `on_end`."""
+        if not self._told.done():
+            self._told.set_result(failure)
+
+    async def wait(self) -> None:
+        """Wait for it.
+
+        Raises:
+            UpstreamFailure: no usable answer came.
+        """
+        failure = await self._told
+        if failure is not None:
+            raise failure
+
+
+class Link(asyncio.Protocol):
+    """One connection to an upstream server; carries one exchange at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._bytes = 0
+        self._content_type = b""
+        self._retry_after: str | None = None
+        self._until_close = True
+
+    def send(self, data: bytes, exchange: Exchange) -> None:
+        assert self._transport is not None
+        self._exchange = exchange
+        exchange.sent(self, self._pool.loop.time(), self._pool.routing)
+        self._pool.active.add(exchange)
+        self._transport.write(data)
+
+    def drop(self) -> None:
+        """Close at once; the exchange, if there is one, is let go."""
+        self._release()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause(self) -> None:
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    @property
+    def usable(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    def _release(self) -> Exchange | None:
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            self._pool.active.discard(exchange)
+        return exchange
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+
+    def data_received(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            # An answer that nobody asked for, or the rest of one that was complete in itself.
+            self._pool.forget(self)
+            self.drop()
+            return
+        exchange.started = True
+        exchange.deadline = self._pool.loop.time() + exchange.stall
+        try:
+            self._parser.feed_data(data)
+            exchange.hand_on()
+        except httptools.HttpParserError as malformed:
+            exchange.hand_on()
+            self._release()
+            exchange.fail("upstream_malformed", f"The upstream server broke HTTP: {malformed}.")
+            self.drop()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._pool.forget(self)
+        exchange = self._release()
+        if exchange is None:
+            return
+        if self._until_close and exchange.status and error is None:
+            exchange.complete()  # An answer without a length ends with its connection.
+            return
+        said = "in mid-answer" if exchange.started else "before it answered"
+        exchange.fail("upstream_reset", f"The upstream server closed the connection {said}.")
+
+    # httptools
+
+    def on_message_begin(self) -> None:
+        self._content_type, self._retry_after, self._until_close = b"", None, True
+        self._bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        match name.lower():
+            case b"content-type":
+                self._content_type = value.lower()
+            case b"content-length" | b"transfer-encoding":
+                self._until_close = False
+            case b"retry-after":
+                self._retry_after = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self._exchange is not None and status >= 200:
+            self._exchange.head(status, self._content_type, self._retry_after)
+
+    def on_body(self, data: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
+        self._bytes += len(data)
+        if self._bytes > _MOST_ANSWER_BYTES:
+            self._release()
+            exchange.fail("upstream_too_large", "The upstream server's answer has over 64 MiB.")
+            self.drop()
+            return
+        exchange.body.append(data)
+
+    def on_message_complete(self) -> None:
+        if self._parser.get_status_code() < 200:
+            return
+        exchange = self._release()
+        if self._parser.should_keep_alive() and self.usable:
+            self._pool.give_back(self)
+        elif self._transport is not None:
+            self._transport.close()
+        if exchange is not None:
+            exchange.hand_on()
+            exchange.complete()
