@@ -28,7 +28,7 @@ def cite(reply: str, notes: list[Document]) -> str:
 @app.chat
 async def answer(question: str) -> str:
     """Answers customers from the handbook."""
-    notes = await docs.search(question, k=app.setting("k", 3))
+    notes = await docs.search(question, k=app.setting("k", 2))
     asked = "Answer the question from the notes, in one or two sentences."
     return cite(await app.model.ask(asked, notes=notes, question=question), notes)
 
