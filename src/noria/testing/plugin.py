@@ -6,10 +6,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from noria.testing.evaluation import (
+    app,
+    pytest_addoption,
+    pytest_configure,
+    pytest_pyfunc_call,
+)
 from noria.testing.fake import FakeProvider
 from noria.testing.forbid import forbid_real_requests
 
-__all__ = ["fake_provider", "no_real_requests"]
+__all__ = [
+    "app",
+    "fake_provider",
+    "no_real_requests",
+    "pytest_addoption",
+    "pytest_configure",
+    "pytest_pyfunc_call",
+]
 
 
 @pytest.fixture
