@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Opened", "close", "current_place", "in_place", "open_beside", "open_plainly"]
 
-_BESIDE_A_SERVER = 300
-"""The row of its counts: beyond those of the server's own processes."""
+_ROWS_OF_SERVERS = 300
+_ROWS_BESIDE = 64
 _SETTLE_SECONDS = 10.0
 
 _lock = threading.Lock()
@@ -147,7 +147,8 @@ def open_beside(config: Config) -> Opened:
 
         db = Database(config.store_url, config.home, sync=config.journal.sync)
         try:
-            asyncio.run(_keep_open(opened, config, db, EngineAddresses(config.home), None))
+            engines = EngineAddresses(config.home)
+            asyncio.run(_keep_open(opened, config, db, engines, None, _row_beside()))
         finally:
             db.close()
 
@@ -190,7 +191,7 @@ def _work_plainly(opened: Opened) -> None:
         key = _key(config, db)
         if running_server(config.home) is not None:
             engines = EngineAddresses(config.home)
-            asyncio.run(_keep_open(opened, config, db, engines, key, _BESIDE_A_SERVER))
+            asyncio.run(_keep_open(opened, config, db, engines, key, _row_beside()))
             return
         host = EngineHost(config)
         host.start(pull=())
@@ -200,6 +201,12 @@ def _work_plainly(opened: Opened) -> None:
             host.stop()
     finally:
         db.close()
+
+
+def _row_beside() -> int:
+    """The row of the counts of a process beside others of the home: beyond those of a server's own
+    processes, which it must not clear."""
+    return _ROWS_OF_SERVERS + os.getpid() % _ROWS_BESIDE
 
 
 def _key(config: Config, db: Database) -> Key:
