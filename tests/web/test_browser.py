@@ -235,6 +235,21 @@ def test_the_first_tab_skips_to_the_content(open_page: Open) -> None:
     assert page.evaluate("document.activeElement.id") == "main"
 
 
+def test_choosing_a_span_changes_the_page_in_place(site: Site, open_page: Open) -> None:
+    from tests.support.seed_apps import run
+
+    page = open_page(f"/traces/{run(site.seeded, time.time_ns())}")
+    page.click(".tree a:has(small:text-is('search'))")
+    page.wait_for_url("**?span=*")
+    page.wait_for_selector("text=Documents found")
+    assert page.locator("main").count() == 1
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("h2:has-text('local:minilm')")
+    page.go_back()
+    page.wait_for_selector("text=Documents found")
+
+
 def test_a_row_opens_by_a_click_anywhere(open_page: Open) -> None:
     page = open_page("/traces")
     page.click("tbody tr:nth-child(3) td:last-child")

@@ -50,6 +50,8 @@ class Field:
     text: str
     cut: int
     """Characters that were left out at the end."""
+    is_json: bool = False
+    """It is not a text of its own but written as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,8 @@ def fields(body: bytes | None, room: Room) -> list[Field]:
     except orjson.JSONDecodeError:
         return [Field("", *room.take(body.decode("utf-8", "replace")))]
     if not isinstance(value, dict):
-        return [Field("", *room.take(_written(value)))]
-    return [
-        Field(name, *room.take(_written(one))) for name, one in list(value.items())[:_MOST_FIELDS]
-    ]
+        return [_field("", value, room)]
+    return [_field(name, one, room) for name, one in list(value.items())[:_MOST_FIELDS]]
 
 
 def pretty(body: bytes | None, room: Room) -> tuple[str, int]:
@@ -124,10 +124,11 @@ def pretty(body: bytes | None, room: Room) -> tuple[str, int]:
     return room.take(_indented(body))
 
 
-def _written(value: object) -> str:
+def _field(name: str, value: object, room: Room) -> Field:
     if isinstance(value, str):
-        return value
-    return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+        return Field(name, *room.take(value))
+    written = orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    return Field(name, *room.take(written), is_json=True)
 
 
 def _indented(body: bytes) -> str:

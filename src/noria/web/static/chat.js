@@ -271,7 +271,7 @@ customElements.define("chat-room", class extends HTMLElement {
       { text: `first token ${ttft}` },
       { text: rate, title: `in ${duration}` },
       { text: cost, title: cost_exact },
-    ];
+    ].filter(({ text }) => !text.endsWith("–"));
     turn.checks = checks;
     if (passages && !turn.passages) {
       turn.passages = passages;
