@@ -252,6 +252,8 @@ class Telemetry(Section):
 
     content: bool = False
     """Whether messages go along with the figures."""
+    clearance: LabelText = Label.PUBLIC
+    """The highest label of what may be sent there: messages of a trace above it stay here."""
     forward: bool = False
     """Whether spans that others sent to `/v1/traces` are sent on as well."""
 

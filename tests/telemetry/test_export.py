@@ -16,7 +16,7 @@ from noria.errors import ConfigError
 from noria.store import Database, Intake, Journal, export_counts, open_database
 from noria.store.exports import Exporting, set_exporting
 from noria.telemetry import Destination, Exporter, destination
-from noria.types import new_span_id, new_trace_id
+from noria.types import Label, new_span_id, new_trace_id
 from tests.support.collector import Collector, Say, attributes
 from tests.support.door import PRICES, chat
 from tests.telemetry.support import PROTOBUF, request, span
@@ -202,6 +202,20 @@ def test_json_is_spoken_as_noria_understands_it(db, collector):
     assert delivery.headers["content-type"] == JSON
     (told,) = read(JSON, None, delivery.body, 10_000).spans
     assert (told.id, told.name, told.resource) == (made, "step 0", {"service.name": "n"})
+
+
+def test_messages_above_the_clearance_of_a_collector_stay_here(db, collector):
+    from noria.store import find_spans, raise_mark
+
+    public, internal, secret = finish(db, 3)
+    traces = {one.id: one.trace_id for one in find_spans(db).rows}
+    raise_mark(db, traces[internal], Label.INTERNAL)
+    raise_mark(db, traces[secret], Label.CONFIDENTIAL)
+    Exporter(db, Destination(collector.url, {}, {}), content=Label.INTERNAL).send()
+    told = {one.span_id.hex(): attributes(one) for one in collector.spans()}
+    assert told[public]["input.value"] == told[internal]["input.value"] == '{"in": 1}'
+    assert "input.value" not in told[secret]
+    assert told[secret]["noria.span.kind"] == "step"
 
 
 # What is set

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         register_holder,
     )
     from noria.store.lineage import Answer, Redaction, answers_of, mark_deleted, redact
-    from noria.store.marks import mark_of, raise_mark, trace_owner, trace_owners
+    from noria.store.marks import mark_of, marks_of, raise_mark, trace_owner, trace_owners
     from noria.store.owner import owner_key, write_secret
     from noria.store.reports import Bucket, Counter, Group, Overview, counters, overview
     from noria.store.sessions import end_session, find_session, new_link, redeem_link, sign_in
@@ -67,7 +67,7 @@ _NAMES_OF = {
     "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
     "leases": "Grant Shortage grant grant_all heartbeat register_holder",
     "lineage": "Answer Redaction answers_of mark_deleted redact",
-    "marks": "mark_of raise_mark trace_owner trace_owners",
+    "marks": "mark_of marks_of raise_mark trace_owner trace_owners",
     "owner": "owner_key write_secret",
     "reports": "Bucket Counter Group Overview counters overview",
     "sessions": "end_session find_session new_link redeem_link sign_in",
@@ -119,6 +119,7 @@ __all__ = [
     "list_keys",
     "mark_deleted",
     "mark_of",
+    "marks_of",
     "new_link",
     "open_database",
     "overview",

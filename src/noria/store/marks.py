@@ -10,7 +10,7 @@ from noria.store.bulk import select_in
 from noria.store.database import Database
 from noria.types import Label
 
-__all__ = ["mark_of", "raise_mark", "trace_owner", "trace_owners"]
+__all__ = ["mark_of", "marks_of", "raise_mark", "trace_owner", "trace_owners"]
 
 
 def raise_mark(db: Database, trace_id: str, label: Label) -> None:
@@ -41,6 +41,19 @@ def mark_of(db: Database, trace_id: str) -> Label:
             text("SELECT label FROM marks WHERE trace_id = :trace_id"), {"trace_id": trace_id}
         ).scalar()
     return Label(label or 0)
+
+
+def marks_of(db: Database, trace_ids: Collection[str]) -> dict[str, Label]:
+    """The marks of those of these traces that have one; all others are public.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+    """
+    with db.read() as connection:
+        rows = select_in(
+            connection, "SELECT trace_id, label FROM marks WHERE trace_id IN ?", trace_ids
+        )
+    return {row.trace_id: Label(row.label) for row in rows}
 
 
 def trace_owner(db: Database, trace_id: str) -> str | None:

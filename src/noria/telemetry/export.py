@@ -21,6 +21,7 @@ from noria.errors import ConfigError, StoreUnavailable
 from noria.telemetry import names
 from noria.telemetry.otlp import JSON, PROTOBUF
 from noria.telemetry.outgoing import as_json, export_request
+from noria.types import Label
 
 if TYPE_CHECKING:
     import httpx2
@@ -105,7 +106,7 @@ class Exporter:
         db: whose queue it is.
         to: where they go.
         client: how; by default a client of its own.
-        content: whether messages go along.
+        content: the highest label of a trace whose messages go along; None sends no messages.
         most_waiting: how long the queue may grow.
     """
 
@@ -115,7 +116,7 @@ class Exporter:
         to: Destination,
         *,
         client: httpx2.Client | None = None,
-        content: bool = False,
+        content: Label | None = None,
         most_waiting: int = MOST_WAITING,
     ) -> None:
         import httpx2
@@ -179,7 +180,7 @@ class Exporter:
         import httpx2
 
         to = self._to
-        request = export_request(batch, to.resource, content=self._content)
+        request = export_request(batch, to.resource, readable=self._readable(batch))
         body = as_json(request) if to.json else request.SerializeToString()
         headers = {**to.headers, "content-type": JSON if to.json else PROTOBUF}
         if to.gzip:
@@ -204,6 +205,17 @@ class Exporter:
         if refused:
             log.error("%s left out %d of %d spans.", to.url, refused, len(batch))
         return _Outcome(refused=refused)
+
+    def _readable(self, batch: list[Recorded]) -> set[str]:
+        """The traces of a batch whose messages may be seen where they go. A text is never handed out
+        before its trace has its label as a mark, so the mark of now covers what has ended."""
+        from noria.store import marks_of
+
+        if self._content is None:
+            return set()
+        traces = {one.span.trace_id for one in batch}
+        marks = marks_of(self._db, traces)
+        return {trace for trace in traces if marks.get(trace, Label.PUBLIC) <= self._content}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +249,8 @@ def run_export(config: Config, db: Database, stop: threading.Event) -> None:
     """
     to = destination()
     if to is not None:
-        Exporter(db, to, content=config.telemetry.content).run(stop)
+        telemetry = config.telemetry
+        Exporter(db, to, content=telemetry.clearance if telemetry.content else None).run(stop)
 
 
 def _refused(body: bytes, is_json: bool) -> int:

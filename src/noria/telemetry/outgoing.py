@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,14 +27,14 @@ _ID = re.compile(r"[0-9a-f]{16}")
 
 
 def export_request(
-    recorded: Iterable[Recorded], resource: Mapping[str, str], *, content: bool
+    recorded: Iterable[Recorded], resource: Mapping[str, str], *, readable: Container[str]
 ) -> ExportTraceServiceRequest:
     """One request with these spans.
 
     Args:
         recorded: finished spans.
         resource: attributes of what sends them, such as `service.name`.
-        content: whether messages go along.
+        readable: the traces whose messages go along.
     """
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
 
@@ -45,6 +45,7 @@ def export_request(
     scope.scope.name = "noria"
     scope.scope.version = __version__
     for one in recorded:
+        content = one.span.trace_id in readable
         _fill(scope.spans.add(), one.span, content=content)
         if content:
             scope.spans[-1].attributes.extend(_pairs(_content(one)))
