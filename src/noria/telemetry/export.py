@@ -207,8 +207,11 @@ class Exporter:
         return _Outcome(refused=refused)
 
     def _readable(self, batch: list[Recorded]) -> set[str]:
-        """The traces of a batch whose messages may be seen where they go. A text is never handed out
-        before its trace has its label as a mark, so the mark of now covers what has ended."""
+        """The traces of a batch whose messages may be seen where they go.
+
+        A text is never handed out before its trace has its label as a mark, so the mark of now
+        covers what has ended.
+        """
         from noria.store import marks_of
 
         if self._content is None:
