@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,6 +98,8 @@ def rate(
         raise typer.BadParameter(
             "style, prior and propensity are of the method bt", param_hint="--method"
         )
+    # Matrices are as wide as there are models: threads would only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from noria.evals import rate as rate_battles
     from noria.evals import read_battles
     from noria.evals.battles import Selection

@@ -56,7 +56,8 @@ class Unrated:
 
 @dataclass(frozen=True, slots=True)
 class Estimates:
-    """Ratings of some models in Elo points around their mean, as a method gives them."""
+    """Ratings of some models in Elo points, as a method gives them; spread and samples are those
+    around their mean."""
 
     models: list[str]
     points: NDArray[np.float64]
@@ -66,24 +67,23 @@ class Estimates:
 
     def anchored(self, anchor: tuple[str, float] | None) -> Estimates:
         """The same on the scale where their mean is 1000, or where one of them is at its anchor."""
+        points, spread, samples = self.points, self.covariance, self.samples
         if anchor is None:
-            shift = np.full((len(self.models), len(self.models)), 1 / max(1, len(self.models)))
-            level = MEAN
-        else:
-            model, level = anchor
-            if model not in self.models:
-                raise NotFound(
-                    f"The anchor {model} has no rating here.", "Anchor a contestant that is rated."
-                )
-            shift = np.zeros((len(self.models), len(self.models)))
-            shift[:, self.models.index(model)] = 1
-        move = np.eye(len(self.models)) - shift
-        return Estimates(
-            self.models,
-            level + move @ self.points,
-            None if self.covariance is None else move @ self.covariance @ move.T,
-            None if self.samples is None else level + self.samples @ move.T,
-        )
+            centred = points - points.mean() if len(points) else points
+            return Estimates(
+                self.models, MEAN + centred, spread, None if samples is None else MEAN + samples
+            )
+        model, level = anchor
+        if model not in self.models:
+            raise NotFound(
+                f"The anchor {model} has no rating here.", "Anchor a contestant that is rated."
+            )
+        at = self.models.index(model)
+        if spread is not None:
+            spread = spread - spread[at] - spread[:, [at]] + spread[at, at]
+        if samples is not None:
+            samples = level + samples - samples[:, [at]]
+        return Estimates(self.models, level + points - points[at], spread, samples)
 
     def bounds(self, confidence: float) -> NDArray[np.float64] | None:
         """Models x (lower, upper)."""

@@ -210,6 +210,7 @@ class _Work:
         samples = None
         if bootstrap and len(battles):
             samples = bootstrap_elo(battles, k, bootstrap, seed)[:, order][:, self.rated]
+            samples -= samples.mean(axis=1, keepdims=True)
         self.estimates = Estimates(self.models, points, None, samples)
 
     def leaderboard(

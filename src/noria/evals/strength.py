@@ -149,16 +149,18 @@ def covariance(pairs: Pairs, cells: Cells, strengths: Floats, prior: float = 0.0
     prior, whose certainty is not in the data, the inverse curvature of the posterior.
     """
     curve = pairs.curvature(strengths)
-    centre = np.eye(pairs.size) - 1 / pairs.size
     if prior:
         own = sigmoid(strengths)
         curve[np.diag_indices(pairs.size)] += prior * own * (1 - own)
-        return np.asarray(centre @ np.linalg.inv(curve) @ centre)
+        spread = np.linalg.inv(curve)
+        across = spread.mean(axis=0)
+        return np.asarray(spread - across - across[:, None] + across.mean())
     error = cells.score - sigmoid(strengths[cells.first] - strengths[cells.second])
-    spread = cells.count * (cells.weight * error) ** 2
-    meat = laplacian(cells.first, cells.second, spread, pairs.size)
+    squares = cells.count * (cells.weight * error) ** 2
+    meat = laplacian(cells.first, cells.second, squares, pairs.size)
+    # What `solvable` adds is level, and levels are nothing to the meat: the product is centred.
     bread = np.linalg.inv(solvable(curve))
-    return np.asarray(centre @ bread @ meat @ bread @ centre)
+    return np.asarray(bread @ meat @ bread)
 
 
 def rateable(cells: Cells, size: int) -> tuple[NDArray[np.bool_], dict[int, Reason]]:
@@ -178,9 +180,8 @@ def rateable(cells: Cells, size: int) -> tuple[NDArray[np.bool_], dict[int, Reas
     while left.any():
         # Those who only give or only take among the rest are groups of one.
         inside = left[taker] & left[giver]
-        both = np.zeros(size, bool)
-        both[np.intersect1d(taker[inside], giver[inside])] = True
-        if (lone := left & ~both).any():
+        takes, gives = _among(taker[inside], size), _among(giver[inside], size)
+        if (lone := left & ~(takes & gives)).any():
             left &= ~lone
             continue
         seed = int(np.argmax(np.where(left, battles, -1)))
@@ -201,8 +202,7 @@ def _reasons(
     battles: Floats,
 ) -> dict[int, Reason]:
     size = len(rated)
-    takes, gives = np.zeros(size, bool), np.zeros(size, bool)
-    takes[taker], gives[giver] = True, True
+    takes, gives = _among(taker, size), _among(giver, size)
     linked = np.ones(size, bool)
     if rated.any():
         seed = int(np.argmax(rated))
@@ -218,6 +218,13 @@ def _reasons(
         else:
             reasons[one] = Reason.ONE_WAY
     return reasons
+
+
+def _among(places: NDArray[np.intp], size: int) -> NDArray[np.bool_]:
+    """Which of `size` places are named."""
+    there = np.zeros(size, bool)
+    there[places] = True
+    return there
 
 
 def _reach(

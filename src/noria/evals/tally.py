@@ -66,6 +66,7 @@ class Tally:
         self._keys = np.zeros((0, 3), np.int64)
         self._weights = np.zeros(0)
         self._counts = np.zeros(0, np.int64)
+        self._cells: Cells | None = None
 
     @classmethod
     def of(cls, battles: Battles) -> Tally:
@@ -142,6 +143,11 @@ class Tally:
         They are in one order whatever order the votes came in, so that the same votes give the
         same figures to the last digit.
         """
+        if self._cells is None:
+            self._cells = self._in_order()
+        return self._cells
+
+    def _in_order(self) -> Cells:
         used = len(self._row)
         there = self._counts[:used] > 0
         keys = self._keys[:used][there]
@@ -179,6 +185,7 @@ class Tally:
         return place
 
     def _count(self, key: tuple[int, int, int, float], count: int) -> None:
+        self._cells = None
         row = self._row.get(key)
         if (0 if row is None else self._counts[row]) + count < 0:
             names = f"{self._names[key[0]]!r} and {self._names[key[1]]!r}"

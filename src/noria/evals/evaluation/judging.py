@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,14 +42,21 @@ class _Look:
         )  # fmt: skip
 
 
-def asker(gateway: Gateway, key: Key) -> Any:
-    """A judge's way to its model: through the gateway, each look a trace of its own."""
+def asker(gateway: Gateway, key: Key, place: Callable[[], Awaitable[Place]] | None = None) -> Any:
+    """A judge's way to its model: through the gateway, each look a trace of its own.
+
+    Args:
+        gateway: the door to the model.
+        key: who pays.
+        place: makes the place of a look, where it is to have a mark from its beginning.
+    """
 
     async def ask(model: str, messages: Sequence[dict[str, str]], options: dict[str, Any]) -> str:
         fields = {"model": model, "messages": list(messages), **options}
 
         async def once() -> Any:
-            return await complete(Place(gateway, Trace(key)), Endpoint.CHAT, fields)
+            at = Place(gateway, Trace(key)) if place is None else await place()
+            return await complete(at, Endpoint.CHAT, fields)
 
         reply = await patiently(once)
         return reply["choices"][0]["message"].get("content") or ""
