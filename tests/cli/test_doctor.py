@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from noria.plugins import registry
+
 
 def findings(run, code=0):
     done = run("doctor", "--json")
@@ -62,3 +64,16 @@ def test_variable_that_means_nothing(run, monkeypatch):
     monkeypatch.setenv("NORIA_PROT", "8600")
     (note,) = [found for found in findings(run) if found["health"] == "note"]
     assert "NORIA_PROT" in note["detail"]
+
+
+def test_where_spans_go(run, monkeypatch):
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+    (found,) = [one for one in findings(run) if one["check"] == "collector"]
+    assert found["detail"] == "finished spans go to http://127.0.0.1:4318/v1/traces"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    assert "http/protobuf" in problems(run)["collector"]["remedy"]
+
+
+def test_a_plugin_that_cannot_be_loaded(run, monkeypatch):
+    monkeypatch.setitem(registry().broken, "acme", "ImportError: no acme")
+    assert "plugin acme could not be loaded" in problems(run)["plugins"]["detail"]

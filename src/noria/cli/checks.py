@@ -35,7 +35,9 @@ def examine() -> Iterator[Finding]:
     yield from _configuration(config)
     yield from _home(config)
     yield from _database(config)
+    yield from _plugins()
     yield from _models(config)
+    yield from _collector()
     yield from _weights()
     yield from _server(config)
 
@@ -100,6 +102,31 @@ def _database(config: Config) -> Iterator[Finding]:
         db.close()
     except NoriaError as away:
         yield _problem("database", away)
+
+
+def _plugins() -> Iterator[Finding]:
+    from noria.plugins import registry
+
+    for name, why in registry().broken.items():
+        yield Finding(
+            "plugins",
+            Health.PROBLEM,
+            f"the plugin {name} could not be loaded: {why}",
+            "Update or uninstall its package.",
+        )
+
+
+def _collector() -> Iterator[Finding]:
+    """Where finished spans go, as OpenTelemetry's variables say here."""
+    from noria.telemetry import destination
+
+    try:
+        to = destination()
+    except NoriaError as wrong:
+        yield _problem("collector", wrong)
+        return
+    if to is not None:
+        yield Finding("collector", Health.OK, f"finished spans go to {to.url}")
 
 
 def _models(config: Config) -> Iterator[Finding]:
