@@ -116,6 +116,21 @@ def test_a_line_that_was_cut_is_run_again(home: Home, write: Write, torn: str) -
     assert sorted(row["index"] for row in rows(home.folder / "out.jsonl")) == [0, 1]
 
 
+def test_a_file_cut_anywhere_is_gone_on_with(home: Home, write: Write) -> None:
+    write("desk.py", APP)
+    write("in.jsonl", '{"n": 1}\n{"n": 0}\n{"n": 3}\n')
+    batch(home, "half")
+    out = home.folder / "out.jsonl"
+    whole = out.read_bytes()
+    for cut in range(0, len(whole), 7):
+        out.write_bytes(whole[:cut])
+        report = batch(home, "half")
+        assert report.already == whole[:cut].count(b"\n")
+        assert report.already + report.done + report.failed == 3
+        assert {row["index"]: row["output"] for row in rows(out)} == {0: 0.5, 1: None, 2: 1.5}
+        assert out.read_bytes().startswith(whole[:cut].rpartition(b"\n")[0])
+
+
 @pytest.mark.parametrize(
     ("out", "message"),
     [

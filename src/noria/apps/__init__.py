@@ -8,7 +8,7 @@ from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
     from noria.apps.alerts import watch_rates
-    from noria.apps.app import App, Variant
+    from noria.apps.app import App
     from noria.apps.batch import BatchReport, run_batch
     from noria.apps.checks import Check, Verdict, check
     from noria.apps.executor import Executor, Placement, use_executor
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from noria.apps.runs import Run, RunResult, start
     from noria.apps.steps import step
     from noria.apps.threads import follow_threads
+    from noria.apps.variant import Variant
 
 _NAMES_OF = {
     "alerts": "watch_rates",
-    "app": "App Variant",
+    "app": "App",
     "batch": "BatchReport run_batch",
     "checks": "Check Verdict check",
     "executor": "Executor Placement use_executor",
@@ -39,6 +40,7 @@ _NAMES_OF = {
     "runs": "Run RunResult start",
     "steps": "step",
     "threads": "follow_threads",
+    "variant": "Variant",
 }
 
 __all__ = [

@@ -6,7 +6,6 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, ParamSpec, TypeVar, overload
 
@@ -15,6 +14,7 @@ from noria.apps.model import Model
 from noria.apps.placing import placed
 from noria.apps.resource import Resource
 from noria.apps.running import running
+from noria.apps.variant import Variant
 from noria.errors import ApiError, AppError
 from noria.types import Budget, Label
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from noria.apps.checks import Check
     from noria.retrieval import Index
 
-__all__ = ["App", "Variant", "declared"]
+__all__ = ["App", "declared"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -33,15 +33,6 @@ _MISSING: Any = object()
 
 declared: list[App] = []
 """Every application of this process, in the order in which they were made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """An application with another model or other settings."""
-
-    name: str
-    model: str | None
-    settings: dict[str, Any]
 
 
 class App:
@@ -226,11 +217,7 @@ class App:
         return value
 
     def variant(self, name: str, *, model: str | None = None, **settings: Any) -> Variant:
-        """The same application with another model or other settings, addressed as `app@name`.
-
-        Raises:
-            AppError: the name cannot be used or is taken.
-        """
+        """The same application with another model or other settings, addressed as `app@name`."""
         if not _NAME.fullmatch(name) or name in self.variants:
             self._refuse(f"the variant {name!r} is there already or is no name that can be used")
         self.variants[name] = Variant(name, model, settings)

@@ -2,7 +2,7 @@
 
 What JSON has no form for is recorded as what it says of itself, `{"repr": ..., "type": ...}`. What
 is longer than `MOST_BYTES` is cut, and the record says so: `{"cut": true, "bytes": ...,
-"beginning": ...}`.
+"beginning": ...}`. NaN and the infinities have no form in JSON either, and become null.
 """
 
 from __future__ import annotations
