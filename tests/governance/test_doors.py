@@ -10,7 +10,7 @@ from tests.governance.support import CLEARANCES, PEOPLE, STRANGERS, Person, cana
 PATHS = {
     "rest": (
         "direct", "step", "to_thread", "thread", "threads", "process", "nested", "gather", "tool",
-        "system", "database", "told", "other", "fails",
+        "system", "database", "told", "other", "fails", "drafts",
     ),
     "chat": ("direct", "tool", "nested", "system"),
     "stream": ("direct", "thread", "database", "fails"),

@@ -11,7 +11,6 @@ from noria.types import Label
 from tests.governance.asking import ASKED, DOORS, World, app_of, together
 from tests.governance.support import (
     CLEARANCES,
-    LABEL_OF,
     PEOPLE,
     Answer,
     Person,
@@ -157,7 +156,3 @@ def test_nobody_speaks_of_somebody_elses_run(world: World) -> None:
             if answer.code != wanted:
                 faults.append(f"{other.name} on {person.name}'s run: {answer.code}")
     assert not faults, "\n".join(faults)
-
-
-def test_labels_are_known() -> None:
-    assert len(LABEL_OF) == 13

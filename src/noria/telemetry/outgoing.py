@@ -96,12 +96,12 @@ def _facts(span: Span, operation: str | None) -> dict[str, Any]:
     failed = span.status is not Status.OK
     facts: dict[str, Any] = {
         names.OPERATION: operation,
-        names.NORIA_KIND: str(span.kind),
-        names.NORIA_STATUS: str(span.status),
-        names.NORIA_KEY: span.key_id,
-        names.NORIA_TEAM: span.team,
-        names.NORIA_USER: span.user,
-        names.NORIA_APP: span.app,
+        names.OWN_KIND: str(span.kind),
+        names.OWN_STATUS: str(span.status),
+        names.OWN_KEY: span.key_id,
+        names.OWN_TEAM: span.team,
+        names.OWN_USER: span.user,
+        names.OWN_APP: span.app,
         names.ERROR_TYPE: (span.error_code or str(span.status)) if failed else None,
     }
     if span.kind in (SpanKind.CHAT, SpanKind.EMBEDDING):
@@ -116,7 +116,7 @@ def _facts(span: Span, operation: str | None) -> dict[str, Any]:
             names.OUTPUT_TOKENS: span.output_tokens,
             names.CACHED_TOKENS: span.cached_tokens,
             names.REASONING_TOKENS: span.reasoning_tokens,
-            names.NORIA_COST_USD: float(Money(span.cost_nano).usd),
+            names.OWN_COST_USD: float(Money(span.cost_nano).usd),
         }
     elif span.kind is SpanKind.TOOL:
         facts[names.TOOL_NAMES[0]] = span.name

@@ -20,6 +20,7 @@ for name in ("inner", "secret", "safe"):
     app.variant(name, model=f"{name}:m")
 helper = App("helper", model="safe:m")
 papers = app.index("papers", source=lambda: PAPERS, embed="safe:embed")
+drafts = app.index("drafts", source=lambda: PAPERS, embed="open:embed")
 ledger = app.resource("ledger", url_env="LEDGER", grants=["finance"], label="confidential")
 judge = Model("open:judge")
 
@@ -108,6 +109,11 @@ async def other(question):
     return [await Model("aide").ask("", question=question)]
 
 
+async def in_drafts(question):
+    """In an index whose embedding model may see what is public, and nothing else."""
+    return [document.text for document in await drafts.search(question, k=ALL)]
+
+
 async def failing(question):
     """Quotes what it read in an exception, as careless code does."""
     raise ValueError(f"cannot use {await stepped(question)}")
@@ -127,6 +133,7 @@ PATHS = {
     "told": told,
     "other": other,
     "fails": failing,
+    "drafts": in_drafts,
 }
 
 
