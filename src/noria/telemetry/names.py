@@ -171,10 +171,10 @@ SERVICE_VERSION = "service.version"
 
 # What only noria knows is written under its own name.
 
-NORIA_KIND = "noria.span.kind"
-NORIA_STATUS = "noria.status"
-NORIA_COST_USD = "noria.cost.usd"
-NORIA_KEY = "noria.key.id"
-NORIA_TEAM = "noria.team"
-NORIA_USER = "noria.user"
-NORIA_APP = "noria.app"
+OWN_KIND = "noria.span.kind"
+OWN_STATUS = "noria.status"
+OWN_COST_USD = "noria.cost.usd"
+OWN_KEY = "noria.key.id"
+OWN_TEAM = "noria.team"
+OWN_USER = "noria.user"
+OWN_APP = "noria.app"
