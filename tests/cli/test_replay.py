@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from noria.config import load
@@ -122,3 +124,76 @@ def test_what_cannot_be_run_again_is_said(acme, run, home, monkeypatch):
         run("trace", "replay", newest().trace_id)
     with pytest.raises(NotFound):
         run("trace", "replay", "0" * 32)
+
+
+APP = """
+import json
+from pathlib import Path
+from noria import App
+
+app = App("desk", model="acme:big")
+app.variant("brief", model="vault:big")
+papers = app.index(
+    "papers", source=lambda: json.loads((Path(__file__).parent / "papers.json").read_text()),
+    embed="acme:embed-small",
+)
+
+@app.chat
+async def answer(question: str) -> str:
+    await papers.search("something else", k=1)
+    notes = await papers.search(question, k=2)
+    return await app.model.ask("From the notes.", question=question, notes=notes)
+"""
+
+
+@pytest.fixture
+def answered(acme, home, run):
+    """A run of an application, whose document has changed since; gives its trace."""
+    folder = home.parent
+    (folder / "desk.py").write_text(APP)
+    write_paper(folder, "The well is forty fathoms deep.")
+    (folder / "in.jsonl").write_text('{"question": "How deep is the well?"}\n')
+    files = ("--in", str(folder / "in.jsonl"), "--out", str(folder / "out.jsonl"))
+    run("run", "desk.py", "answer", *files)
+    write_paper(folder, "The well was filled in.")
+    (folder / "again.jsonl").write_text('{"question": "What is new?"}\n')
+    run("run", "desk.py", "answer", "--in", "again.jsonl", "--out", str(folder / "more.jsonl"))
+    acme.forget()
+    (row,) = map(json.loads, (folder / "out.jsonl").read_text().splitlines())
+    return row["trace_id"]
+
+
+def write_paper(folder, text):
+    paper = {"id": "well.md", "title": "The well", "text": text}
+    (folder / "papers.json").write_text(json.dumps([paper]))
+
+
+def test_a_run_is_made_again_with_the_documents_it_had(answered, acme, run_json):
+    told = run_json("trace", "replay", answered, "--app", "desk.py", "--model", "vault:big")
+    assert told["before"]["models"] == ["acme:big"]
+    assert told["after"]["models"] == ["vault:big"]
+    (asked,) = [one for one in acme.requests if "messages" in one.body]
+    assert "forty fathoms" in str(asked.body)
+    assert "filled in" not in str(asked.body)
+    shown = run_json("trace", "show", told["trace_id"])
+    searches = [one for one in shown["spans"] if one["kind"] == "search"]
+    assert [bool(one["attributes"]["recorded_in"]) for one in searches] == [True, True]
+    assert {one["id"] for one in shown["documents"]} == {"well.md"}
+    roots = [one for one in shown["spans"] if one["parent_id"] is None]
+    assert [one["attributes"]["replay_of"] for one in roots] == [answered]
+
+
+def test_a_run_made_again_is_bound_by_the_labels_it_had(answered, acme, run, home, run_json):
+    shown = run_json("trace", "show", answered)
+    root = next(one["id"] for one in shown["spans"] if one["kind"] == "app")
+    call = next(one["id"] for one in shown["spans"] if one["kind"] == "chat")
+    mark(answered, Label.CONFIDENTIAL)
+    with pytest.raises(NoriaError, match="label_exceeds_clearance"):
+        run("trace", "replay", call)  # it was told what the run had read
+    assert not [one for one in acme.requests if "messages" in one.body]
+    with pytest.raises(NoriaError, match="Name its file"):
+        run("trace", "replay", root)
+    run("trace", "replay", root, "--app", "desk.py")
+    run("trace", "redact", "--document", "well.md", "--yes")
+    with pytest.raises(NoriaError, match="was redacted"):
+        run("trace", "replay", root, "--app", "desk.py")
