@@ -21,6 +21,13 @@ PUBLIC = {
     "run_export run_spans",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
     "forbid_real_requests",
+    "noria.evals": "Agreement Asker Battles CRITERIA Judge Judged Judgement Leaderboard "
+    "LengthPreference McNemar PairJudgement PairedDifference PositionBias Question "
+    "Questions Rating Reason Tally Unrated Verdict WinMatrix WinRate agreement "
+    "both_orders corrected_mean krippendorff_alpha length_preference mcnemar "
+    "mean_interval paired_bootstrap paired_difference parse_verdict position_bias "
+    "questions_needed rate read_battles read_questions read_references relative_score "
+    "repeatability self_preference shipped_questions win_rate",
     "noria.errors": "AnswerError ApiError AppError ConfigError EngineError HomeBusy NoriaError "
     "NotFound RealRequestForbidden StoreUnavailable WeightsError",
 }
@@ -43,6 +50,7 @@ def test_public_names_are_pinned(package: str) -> None:
             "import noria.cli.app",
             {"sqlalchemy", "pydantic", "httpx2", "starlette", "numpy", "rich"},
         ),
+        ("import noria.evals", {"numpy", "pyarrow", "sqlalchemy"}),
         ("import noria.gateway.worker", {"alembic", "starlette", "jinja2", "numpy", "xllamacpp"}),
     ],
 )

@@ -21,7 +21,15 @@ if TYPE_CHECKING:
         paired_difference,
         questions_needed,
     )
+    from noria.evals.judge import CRITERIA, Asker, Judge, Judgement, PairJudgement
     from noria.evals.leaderboard import Leaderboard, Rating, Unrated
+    from noria.evals.questions import (
+        Question,
+        Questions,
+        read_questions,
+        read_references,
+        shipped_questions,
+    )
     from noria.evals.rating import rate
     from noria.evals.reading import read_battles
     from noria.evals.reliability import (
@@ -47,7 +55,9 @@ _NAMES_OF = {
     "battles": "Battles",
     "comparisons": "McNemar PairedDifference corrected_mean mcnemar mean_interval paired_bootstrap "
     "paired_difference questions_needed",
+    "judge": "CRITERIA Asker Judge Judgement PairJudgement",
     "leaderboard": "Leaderboard Rating Unrated",
+    "questions": "Question Questions read_questions read_references shipped_questions",
     "rating": "rate",
     "reading": "read_battles",
     "scores": "WinRate relative_score win_rate",
@@ -57,14 +67,21 @@ _NAMES_OF = {
 }
 
 __all__ = [
+    "CRITERIA",
     "Agreement",
+    "Asker",
     "Battles",
+    "Judge",
     "Judged",
+    "Judgement",
     "Leaderboard",
     "LengthPreference",
     "McNemar",
+    "PairJudgement",
     "PairedDifference",
     "PositionBias",
+    "Question",
+    "Questions",
     "Rating",
     "Reason",
     "Tally",
@@ -86,9 +103,12 @@ __all__ = [
     "questions_needed",
     "rate",
     "read_battles",
+    "read_questions",
+    "read_references",
     "relative_score",
     "repeatability",
     "self_preference",
+    "shipped_questions",
     "win_rate",
 ]
 __getattr__ = load_on_use(__name__, _NAMES_OF)
