@@ -33,6 +33,7 @@ __all__ = [
     "Recording",
     "Routing",
     "Server",
+    "Shadow",
     "Store",
     "TeamOrUser",
     "Telemetry",
@@ -258,6 +259,19 @@ class Telemetry(Section):
     """Whether spans that others sent to `/v1/traces` are sent on as well."""
 
 
+class Shadow(Section):
+    """A challenger that answers a share of what a model or an application is asked, too."""
+
+    challenger: str
+    """The model, route or app (`support@cheap`) that answers as well."""
+    share: float = Field(0.1, gt=0, le=1)
+    """The share of the answers that it is held against."""
+    budget: BudgetText
+    """The most that the challenger and its judge may spend."""
+    judge: str | None = None
+    """The model that compares; left out, a person does on the page of battles."""
+
+
 class Config(Section):
     """Everything that can be set, with defaults."""
 
@@ -281,6 +295,7 @@ class Config(Section):
     telemetry: Telemetry = Telemetry()
     apps: Apps = Apps()
     arena: Arena = Arena()
+    shadow: dict[str, Shadow] = Field(default_factory=dict)
 
     @property
     def store_url(self) -> str:
@@ -405,7 +420,7 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
         return list(Config.model_fields)
     kinds: dict[str, type[Section]] = dict(_SECTIONS)
     kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
-    kinds |= {"teams": TeamOrUser, "users": TeamOrUser}
+    kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
     kind = kinds.get(path[0])
     return list(kind.model_fields) if kind else []
 

@@ -95,7 +95,7 @@ class Door:
                 stderr=log,
             )
         wait_until(self._answers, 30, f"noria did not start: {self.log()}")
-        wait_until(lambda: len(self.workers()) == self._count, 30, "not all workers came up")
+        wait_until(lambda: len(self.workers()) >= self._count, 30, "not all workers came up")
         wait_until(self._apps_settled, 60, f"not all applications came up: {self.log()}")
         return self
 

@@ -96,6 +96,8 @@ def run(config: Config, files: Sequence[Path] = ()) -> None:
         supervisor.add("engines", partial(_engines, engines, listener, apps))
         if files:
             supervisor.add("apps", partial(_apps, apps, engines, listener))
+        if config.shadow:
+            supervisor.add("shadow", partial(_shadow, config, listener, engines, apps))
         _announce_in(config.home, url)
         _greet(config, url, access)
         supervisor.run()
@@ -134,6 +136,15 @@ def _apps(apps: AppHost, engines: EngineHost, listener: socket.socket) -> None:
     engines.leave()
     listener.close()
     apps.run()
+
+
+def _shadow(config: Config, listener: socket.socket, engines: EngineHost, apps: AppHost) -> None:
+    from noria.evals.shadow import run_shadows
+
+    listener.close()
+    engines.leave()
+    apps.leave()
+    run_shadows(config, engines)
 
 
 def _intake(config: Config, listener: socket.socket, apps: AppHost) -> None:

@@ -18,12 +18,15 @@ from noria.store.database import Database
 from noria.types import new_span_id
 
 __all__ = [
-    "WINNERS", "Battle", "PairCount", "Turn", "add_turn", "asked_before", "count_pairs",
+    "ANYBODY", "WINNERS", "Battle", "PairCount", "Turn", "add_turn", "asked_before", "count_pairs",
     "each_battle",
-    "exclude_battles", "excluded_by_reason", "find_battle", "list_battles", "open_battle",
+    "exclude_battles", "excluded_by_reason", "find_battle", "list_battles", "next_waiting",
+    "open_battle",
     "record_battle", "vote", "votes_of",
 ]  # fmt: skip
 
+ANYBODY = "*"
+"""The voter of a battle that waits for whoever votes first."""
 WINNERS = ("model_a", "model_b", "tie", "tie (bothbad)")
 """How a battle can end, in the words of the field's files."""
 
@@ -133,12 +136,12 @@ def vote(db: Database, battle_id: str, voter: str, winner: str, excluded: str | 
     """
     with db.write() as connection:
         battle = _find(connection, battle_id)
-        if battle is None or battle.voter != voter:
+        if battle is None or battle.voter not in (voter, ANYBODY):
             raise NotFound(f"You have no battle {battle_id}.", "Begin one on the arena's page.")
         changed = connection.execute(
             update(battles)
             .where(battles.c.id == battle_id, battles.c.voted_ns.is_(None))
-            .values(winner=winner, excluded=excluded, voted_ns=time.time_ns())
+            .values(winner=winner, excluded=excluded, voter=voter, voted_ns=time.time_ns())
         ).rowcount
         if changed:
             ended = _find(connection, battle_id)
@@ -242,6 +245,18 @@ def each_battle(
         if len(rows) < 500:
             return
         after = rows[-1].id
+
+
+def next_waiting(db: Database) -> Battle | None:
+    """The oldest battle that waits for anybody's vote, with its turns."""
+    with db.read() as connection:
+        identity = connection.execute(
+            select(battles.c.id)
+            .where(battles.c.voter == ANYBODY, battles.c.winner.is_(None))
+            .order_by(battles.c.at)
+            .limit(1)
+        ).scalar()
+        return None if identity is None else _find(connection, identity)
 
 
 def votes_of(db: Database, voter: str, limit: int = 500) -> list[Battle]:

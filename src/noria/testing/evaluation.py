@@ -1,4 +1,4 @@
-"""Evaluations as ordinary tests: an application under test, repeats, and a rate that must be passed.
+"""Evaluations as ordinary tests: an application under test, repeats, a rate that must be passed.
 
 pytest_plugins = ["noria.testing.plugin"]          # in conftest.py
 
