@@ -31,7 +31,7 @@ bench-engine: .venv/dev
 	$(BIN)/python benchmarks/engine/run.py
 
 bench-ratings: .venv/dev
-	$(BIN)/python benchmarks/ratings/run.py
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/ratings/run.py
 
 bench-apps: .venv/dev
 	$(BIN)/python benchmarks/apps/run.py

@@ -2,10 +2,10 @@
 
     python benchmarks/ratings/run.py [--battles 2000000] [--models 150] [--rounds 1000] [--no-write]
 
-Battles are drawn from Bradley-Terry with ties, as JSON lines and as Parquet. Everything is timed in
-processes of its own. "Off" is the greatest distance to a maximum likelihood fit that is computed
-here, from counts, with gradients in extended precision. The peers are installed once into a
-folder of their own under the user's cache.
+Battles are drawn from Bradley-Terry with ties, as JSON lines and as Parquet. noria is timed in this
+process, with one thread for matrices as its command has it, each peer in one of its own. "Off" is the
+greatest distance to a maximum likelihood fit that is computed here, from counts, with gradients in
+extended precision. The peers are installed once into a folder of their own under the user's cache.
 """
 
 from __future__ import annotations
@@ -199,7 +199,11 @@ def theirs(
     python: Path, name: str, file: Path, exact: dict[str, float]
 ) -> Iterable[dict[str, Any]]:
     """What `peers.py` measured; a peer that fails is reported as such."""
-    done = subprocess.run([python, HERE / "peers.py", name, file], capture_output=True, text=True)
+    # noria's command sets one thread for its small matrices; the peers keep their default.
+    environ = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
+    done = subprocess.run(
+        [python, HERE / "peers.py", name, file], capture_output=True, text=True, env=environ
+    )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no output"])[-1]
         return [{"who": f"{name}: failed ({last[:120]})"}]
