@@ -17,6 +17,7 @@ from noria.store.exports import (
     set_exporting,
     trim_exports,
 )
+from noria.store.traces import add_up
 from noria.types import new_span_id, new_trace_id
 from tests.store.support import Process, chat_reply, chat_request, take_in
 
@@ -84,6 +85,19 @@ def test_it_does_not_touch_a_call_under_way(db: Database, process: Process) -> N
     take_in(db)
     (kept,) = find_spans(db).rows
     assert (kept.key_id, kept.cost_nano, kept.input_tokens) == ("key_1", 5, 3)
+
+
+def test_a_call_that_is_told_of_from_several_sides_is_summed_once(
+    db: Database, process: Process
+) -> None:
+    trace = new_trace_id()
+    root = tell(process, trace=trace, kind="app", cost=0, **{"in": 0, "out": 0})
+    outside = tell(process, trace=trace, parent=root)
+    tell(process, trace=trace, parent=outside)
+    tell(process, trace=trace, parent=root)  # another call
+    take_in(db)
+    (run,) = add_up(db, find_spans(db, roots_only=True).rows)
+    assert (run.cost_nano, run.input_tokens, run.output_tokens) == (2_000, 14, 18)
 
 
 def test_spans_of_one_instant_all_have_a_place(db: Database, process: Process) -> None:

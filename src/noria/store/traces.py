@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, and_, exists, func, not_, select
 
 from noria.errors import NotFound
 from noria.store.database import Database
@@ -138,10 +138,21 @@ def _sums_of(db: Database, trace_ids: Collection[str]) -> dict[str, tuple[int, i
         func.coalesce(func.sum(spans.c[name]), 0)
         for name in ("cost_nano", "input_tokens", "output_tokens")
     )
+    inner = spans.alias()
+    # What a client tells of a call that has a call inside it is the same, seen from outside.
+    doubled = and_(
+        spans.c.holder.is_(None),
+        exists().where(
+            inner.c.trace_id == spans.c.trace_id,
+            inner.c.parent_id == spans.c.id,
+            inner.c.kind == spans.c.kind,
+        ),
+        spans.c.kind.in_((SpanKind.CHAT, SpanKind.EMBEDDING)),
+    )
     with db.read() as connection:
         rows = connection.execute(
             select(spans.c.trace_id, *columns)
-            .where(spans.c.trace_id.in_(trace_ids))
+            .where(spans.c.trace_id.in_(trace_ids), not_(doubled))
             .group_by(spans.c.trace_id)
         ).all()
     return {trace_id: (int(cost), int(came), int(went)) for trace_id, cost, came, went in rows}
