@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import orjson
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from noria.apps.directory import Manifest, write_app
 from noria.store import raise_mark
@@ -164,8 +164,8 @@ def furnish(made: Seeded) -> None:
     ))  # fmt: skip
     with made.db.write() as connection:
         connection.execute(insert(alerts).values(
-            id="alert_1", at=now - 5 * HOUR, app="support", check="grounded", passed=82, total=100,
-            at_least=0.9, delivered_ns=None, error="the webhook answered 500",
+            id=new_span_id(), at=now - 5 * HOUR, app="support", check="grounded", passed=82,
+            total=100, at_least=0.9, delivered_ns=None, error="the webhook answered 500",
         ))  # fmt: skip
     for days, error in ((1, None), (2, "RuntimeError: the mail server is away")):
         due = now - days * 24 * HOUR
@@ -177,11 +177,14 @@ def furnish(made: Seeded) -> None:
 
 
 def shelve(made: Seeded, name: str = "handbook", app: str | None = "support") -> None:
-    """An index as its application leaves it, but for the vectors; one document is unreadable."""
+    """An index as its application leaves it, but for the vectors; one document is unreadable.
+    One that is there already stays as it is."""
     now = time.time_ns()
     settings = {"tokens": 256, "overlap": 32, "label": "public", "grants": [],
                 "refresh": "0 5 * * *"}  # fmt: skip
     with made.db.write() as connection:
+        if connection.execute(select(indexes.c.serial).where(indexes.c.name == name)).first():
+            return
 
         def put(table: Any, **values: Any) -> int:
             row = connection.execute(insert(table).values(**values).returning(table.c.serial))
