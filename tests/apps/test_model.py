@@ -327,11 +327,11 @@ def test_the_real_model_answers_in_types(
     home: Home, engines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("noria.models.host.EngineHost", lambda config: _Beside(engines))
-    model = Model("local:smollm2", temperature=0, max_tokens=120)
+    model = Model("local:smollm2", temperature=0, max_tokens=40)
     said = model.ask_sync("Answer in one sentence.", question="What is the capital of France?")
     assert "Paris" in said
-    ticket = model.ask_sync("Read the mail.", mail="The export is broken!", returns=Ticket)
-    assert isinstance(ticket, Ticket)
+    kind = model.ask_sync("Read the mail.", mail="The export is broken!", returns=Kind)
+    assert isinstance(kind, Kind)
     assert isinstance(model.ask_sync("Is this true?", claim="Rome is a city.", returns=bool), bool)
     text = "".join(model.stream_sync("Count.", question="Count from one to five."))
     assert text
