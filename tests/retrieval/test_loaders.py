@@ -32,9 +32,7 @@ def one(name: str, data: str | bytes) -> Original:
 
 
 def test_markdown_has_its_title_and_front_matter() -> None:
-    text = (
-        "---\ntitle: Pay\ngrants: [finance, hr]\nlabel: confidential\nby: me\n---\n# Salaries\n"
-    )
+    text = "---\ntitle: Pay\ngrants: [finance, hr]\nlabel: confidential\nby: me\n---\n# Salaries\n"
     original = one("a/pay.md", text)
     assert (original.id, original.title, original.source) == ("a/pay.md", "Pay", "a/pay.md")
     assert original.label is Label.CONFIDENTIAL

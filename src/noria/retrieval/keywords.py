@@ -1,16 +1,25 @@
-"""Searching by words: FTS5 with BM25 in SQLite, a `tsvector` with weights by rarity in Postgres."""
+"""Searching by words: FTS5 with BM25 in SQLite, a `tsvector` with weights by rarity in Postgres.
+
+A question in plain words holds some that stand in a tenth of all passages. To rank everything that
+has any of them takes long and changes nothing at the top, so only passages with one of its rarest
+words are ranked, by all of its words; where those are too few for the reader, all are.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 __all__ = ["find_words"]
 
 _WORD = re.compile(r"[^\W_]+")
 _MOST_WORDS = 24
+_FEW = 1_500
+"""As many passages are gladly ranked one by one."""
 _STOP = frozenset(
     _WORD.findall(
         "a about after all also am an and any are as at be because been before being but by can"
@@ -31,9 +40,8 @@ def find_words(connection: Connection, question: str, k: int, shelves: Sequence[
     words = _words(question)
     if not words:
         return []
-    if connection.dialect.name == "sqlite":
-        return _sqlite(connection, words, k, shelves)
-    return _postgres(connection, words, k, shelves)
+    search = _sqlite if connection.dialect.name == "sqlite" else _postgres
+    return search(connection, words, k, shelves)
 
 
 def _words(question: str) -> list[str]:
@@ -42,14 +50,53 @@ def _words(question: str) -> list[str]:
     return ([word for word in words if word not in _STOP] or words)[:_MOST_WORDS]
 
 
+def _rarest(counts: Mapping[str, float]) -> list[str]:
+    """The rarest words, as many as few passages have; at least one."""
+    chosen: list[str] = []
+    total = 0.0
+    for word in sorted(counts, key=lambda word: counts[word]):
+        total += counts[word]
+        if chosen and total > _FEW:
+            break
+        chosen.append(word)
+    return chosen
+
+
 def _sqlite(
     connection: Connection, words: Sequence[str], k: int, shelves: Sequence[int]
 ) -> list[int]:
+    counting = "SELECT ?, (SELECT count(*) FROM chunk_words WHERE chunk_words MATCH ?)"
+    counted = connection.exec_driver_sql(
+        " UNION ALL ".join(counting for _ in words),
+        tuple(part for word in words for part in (word, _any([word]))),
+    )
+    counts = {word: count for word, count in counted if count}
+    if not counts:
+        return []
+    rare = _rarest(counts)
+    common = [word for word in counts if word not in rare]
+    found: list[int] = []
+    if common:
+        # BM25 counts each mention of a word in the query: that each stands there twice keeps
+        # their weights as they are to each other.
+        twice = f"({_any(rare)}) AND ({_any(rare)} OR {_any(common)} OR {_any(common)})"
+        found = _bm25(connection, twice, k, shelves)
+    if len(found) < k:
+        found = _bm25(connection, _any(list(counts)), k, shelves)
+    return found
+
+
+def _any(words: Sequence[str]) -> str:
+    return " OR ".join(f'"{word}"' for word in words)
+
+
+def _bm25(connection: Connection, match: str, k: int, shelves: Sequence[int]) -> list[int]:
+    on = ", ".join(str(int(shelf)) for shelf in shelves)
     rows = connection.exec_driver_sql(
         "SELECT c.serial FROM chunk_words w JOIN chunks c ON c.serial = w.rowid"  # noqa: S608
-        f" WHERE chunk_words MATCH ? AND c.shelf IN ({_listed(shelves)})"
+        f" WHERE chunk_words MATCH ? AND c.shelf IN ({on})"
         " ORDER BY bm25(chunk_words, 2.0, 1.0), c.serial LIMIT ?",
-        (" OR ".join(f'"{word}"' for word in words), k),
+        (match, k),
     )
     return [row[0] for row in rows]
 
@@ -57,14 +104,82 @@ def _sqlite(
 def _postgres(
     connection: Connection, words: Sequence[str], k: int, shelves: Sequence[int]
 ) -> list[int]:
+    stems = connection.exec_driver_sql(
+        "SELECT tsvector_to_array(to_tsvector('english', %s))", (" ".join(words),)
+    ).scalar_one()
+    if not stems:
+        return []
+    common = _shares.of(connection)
+    shares = {stem: common.get(stem, 0.0) for stem in stems}
+    rare = _rarest({stem: share * common.get("", 0.0) for stem, share in shares.items()})
+    found = _weighted(connection, rare, shares, k, shelves) if len(rare) < len(shares) else []
+    if len(found) < k:
+        found = _weighted(connection, stems, shares, k, shelves)
+    return found
+
+
+def _weighted(
+    connection: Connection,
+    having: Sequence[str],
+    shares: Mapping[str, float],
+    k: int,
+    shelves: Sequence[int],
+) -> list[int]:
+    """Chunks that have any of some words, by the weights of all words that they have. A word's
+    weight is its inverse document frequency; long passages have more words by chance."""
+    weights = " + ".join(
+        f"{-math.log(max(share, _LEAST_SHARE)):.2f} * ts_rank(%s, words, %s::tsquery)"
+        for share in shares.values()
+    )
+    lexemes = [_lexeme(word) for word in shares]
+    parameters = [part for lexeme in lexemes for part in (_HEADINGS_DOUBLE, lexeme)]
     rows = connection.exec_driver_sql(
-        "SELECT serial FROM chunks, to_tsquery('english', %s) AS wanted"
-        " WHERE words @@ wanted AND shelf = ANY(%s)"
-        " ORDER BY ts_rank(words, wanted, 1) DESC, serial LIMIT %s",
-        (" | ".join(f"'{word}'" for word in words), list(shelves), k),
+        "SELECT serial FROM chunks WHERE words @@ %s::tsquery AND shelf = ANY(%s)"  # noqa: S608
+        f" ORDER BY ({weights}) / (60 + length(words)) DESC, serial LIMIT %s",
+        (" | ".join(map(_lexeme, having)), list(shelves), *parameters, k),
     )
     return [row[0] for row in rows]
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return ", ".join(str(int(number)) for number in numbers)
+_LEAST_SHARE = 1e-5
+_HEADINGS_DOUBLE = "{0.1, 0.1, 0.2, 0.2}"
+"""Weights of `ts_rank` for D (text), C, B (headings) and A."""
+
+
+def _lexeme(word: str) -> str:
+    """A stem as a query of its own."""
+    return "'" + word.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+class _Shares:
+    """In what share of all chunks each common stem stands, as Postgres has counted: what is not
+    among them is rare. The number of chunks stands under the empty word."""
+
+    _SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._known: dict[Engine, tuple[float, dict[str, float]]] = {}
+
+    def of(self, connection: Connection) -> dict[str, float]:
+        at, shares = self._known.get(connection.engine, (-math.inf, {}))
+        if time.monotonic() - at > self._SECONDS:
+            shares = self._counted(connection)
+            self._known[connection.engine] = (time.monotonic(), shares)
+        return shares
+
+    @staticmethod
+    def _counted(connection: Connection) -> dict[str, float]:
+        row = connection.exec_driver_sql(
+            "SELECT s.most_common_elems::text::text[], s.most_common_elem_freqs, c.reltuples"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " LEFT JOIN pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname"
+            " AND s.attname = 'words'"
+            " WHERE c.oid = 'chunks'::regclass"
+        ).first()
+        if row is None or row[0] is None:
+            return {}
+        # after the stems' own shares come their least and greatest
+        return dict(zip(row[0], row[1], strict=False)) | {"": max(row[2], 0)}
+
+
+_shares = _Shares()

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Library", "open_library", "shared_database"]
 
 _LEAST_CANDIDATES = 50
+_SPARE = 8
+"""Passages beyond those that are wanted: some may be gone by now or not fit into a budget."""
 
 
 class Library:
@@ -148,7 +150,7 @@ class Library:
         store = self.vectors()
         if store is not None and vector is not None and allowed:
             by_meaning = store.search(vector, wanted, allowed)
-        return self._fetch(fuse(by_words, by_meaning)[: wanted + k], allowed)
+        return self._fetch(fuse(by_words, by_meaning)[: k + _SPARE], allowed)
 
     def _fetch(self, ranks: Sequence[Rank], allowed: Sequence[int]) -> list[Found]:
         """The passages themselves, as they stand in the database now."""
