@@ -39,6 +39,14 @@ def shadow(judge: str | None = "fake:judge", budget: str = "100 USD", share: flo
     )
 
 
+def quiet_door(new_door: Callable[..., Door], settings: str) -> Door:
+    """A server that runs no challenges: they run in the test, when it wants them to."""
+    door = new_door(SETTINGS)
+    with (door.folder / "noria.toml").open("a") as file:
+        file.write(settings.removeprefix(SETTINGS))
+    return door
+
+
 def says(received: Received) -> Reply:
     """The new one is better, and the judge knows it in whatever order."""
     if received.body["model"] != "judge":
@@ -81,7 +89,7 @@ def test_a_challenger_answers_the_same_and_is_compared(
     new_door: Callable[..., Door], fake: FakeProvider
 ) -> None:
     fake.reply = says
-    door = new_door(shadow())
+    door = quiet_door(new_door, shadow())
     challenge(door.config, catch_up(door))  # from here on
     traces = ask(door, 4, team="people")
     assert challenge(door.config, catch_up(door)) == 4
@@ -105,7 +113,7 @@ def test_the_budget_of_a_challenge_is_not_passed(
     new_door: Callable[..., Door], fake: FakeProvider
 ) -> None:
     fake.reply = says
-    door = new_door(shadow(judge=None, budget="0.05 USD"))
+    door = quiet_door(new_door, shadow(judge=None, budget="0.05 USD"))
     challenge(door.config, catch_up(door))
     ask(door, 6)
     challenge(door.config, catch_up(door))
@@ -117,7 +125,7 @@ def test_what_was_read_binds_challenger_and_judge(
     new_door: Callable[..., Door], fake: FakeProvider
 ) -> None:
     fake.reply = says
-    door = new_door(shadow())
+    door = quiet_door(new_door, shadow())
     challenge(door.config, catch_up(door))
     secret, plain = ask(door, 2)
     with door.database() as db:
@@ -139,7 +147,7 @@ def test_a_judge_without_a_verdict_makes_no_vote(
     new_door: Callable[..., Door], fake: FakeProvider, verdict: str, reason: str
 ) -> None:
     fake.reply = lambda received: Reply(text=verdict)
-    door = new_door(shadow())
+    door = quiet_door(new_door, shadow())
     challenge(door.config, catch_up(door))
     ask(door, 1)
     challenge(door.config, catch_up(door))
@@ -152,7 +160,7 @@ def test_without_a_judge_a_battle_waits_for_a_person(
     new_door: Callable[..., Door], fake: FakeProvider
 ) -> None:
     fake.reply = says
-    door = new_door(shadow(judge=None))
+    door = quiet_door(new_door, shadow(judge=None))
     challenge(door.config, catch_up(door))
     ask(door, 1)
     challenge(door.config, catch_up(door))

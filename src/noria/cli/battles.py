@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from noria.cli import options
 from noria.cli.arena import app
 from noria.cli.home import open_home
 from noria.cli.output import AsJson, emit, iso, note, table
 from noria.errors import NoriaError
+
+if TYPE_CHECKING:
+    from noria.apps.plain import Opened
+    from noria.store import Key
 
 __all__ = ["app"]
 
@@ -70,6 +75,47 @@ def open_page() -> None:
     url = f"{server.url}/arena"
     typer.echo(url)
     webbrowser.open(url)
+
+
+@app.command()
+def judge(
+    model: Annotated[str, typer.Option("--judge", help="The model that judges.")],
+    limit: Annotated[int, typer.Option(min=1, help="At most so many battles.")] = 100,
+    repeats: Annotated[int, typer.Option(min=1, help="How often it looks at each.")] = 1,
+    criteria: Annotated[
+        str | None, typer.Option(help="What is judged by, with commas: factual,depth,...")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Battles at a time.")] = 4,
+    budget: Annotated[str | None, typer.Option(help='The most that it may cost: "5 USD".')] = None,
+) -> None:
+    """Have a judge look at battles that people voted on: it votes too, and shows how good it is."""
+    from noria.cli.eval import with_home
+    from noria.evals.arena.judging import judge_battles
+    from noria.evals.evaluation.judging import asker
+    from noria.evals.judge import Judge
+    from noria.store.looks import unseen_battles
+
+    asked = Judge(model, "pair", options.names(criteria) or Judge(model).criteria, repeats)
+    failed = found = 0
+
+    async def work(opened: Opened, key: Key, progress: Any) -> None:
+        nonlocal failed, found
+        battles = list(unseen_battles(opened.db, model, limit))
+        found = len(battles)
+        done = 0
+
+        def one_more() -> None:
+            nonlocal done
+            done += 1
+            progress("judge", done, found)
+
+        failed = await judge_battles(
+            opened.db, battles, asked, asker(opened.gateway, key), concurrency=concurrency,
+            progress=one_more,
+        )  # fmt: skip
+
+    with_home(work, options.budget(budget), f"judging by {model}")
+    note(f"{found - failed} battles judged by {model}{f', {failed} could not be' * bool(failed)}.")
 
 
 @app.command()

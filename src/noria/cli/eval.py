@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from noria.store import Key
     from noria.types import Budget
 
-__all__ = ["app"]
+__all__ = ["app", "with_home"]
 
 app = typer.Typer(help="Compare models and applications on questions.", no_args_is_help=True)
 T = TypeVar("T")
@@ -91,7 +91,7 @@ def run(
         outcome = await evaluate(plan, out, gateway=opened.gateway, key=key, progress=progress)
         await write_costs(outcome.folder, opened.db, _take_in(opened))
 
-    _with_home(
+    with_home(
         work,
         options.budget(budget),
         f"evaluation {out.name}",
@@ -177,7 +177,7 @@ def gate(
                 concurrency=concurrency, progress=one_more,
             )  # fmt: skip
 
-        _with_home(work, options.budget(budget), f"gate {data.name}")
+        with_home(work, options.budget(budget), f"gate {data.name}")
         now = read_results(folder)
     earlier = None if stored is None else read_results(stored)
     found = []
@@ -189,7 +189,7 @@ def gate(
         raise typer.Exit(1)
 
 
-def _with_home(
+def with_home(
     work: Callable[[Opened, Key, Any], Awaitable[None]],
     budget: Budget | None,
     name: str,

@@ -22,6 +22,7 @@ import orjson
 from sqlalchemy import text
 
 from noria.errors import ApiError, NoriaError, NotFound
+from noria.evals.arena.judging import keep_looks, label_of
 from noria.evals.evaluation.judging import asker
 from noria.evals.judge import Judge
 from noria.gateway.inside import complete
@@ -155,10 +156,8 @@ class Shadows:
         (found,) = await Judge(model, style="pair").compare(
             [turn.question], [turn.answer_a], [turn.answer_b], ask
         )
-        winner = {"a": "model_a", "b": "model_b"}.get(found.verdict.winner or "", "tie")
-        excluded = (
-            None if found.verdict.kind in ("winner", "tie") else f"judge: {found.verdict.kind}"
-        )
+        await asyncio.to_thread(keep_looks, self._db, battle, model, [found])
+        winner, excluded = label_of(found.verdict)
         return Battle(
             battle.model_a, battle.model_b, model, battle.id, battle.at, "shadow", battle.arena,
             winner, excluded, model, turns=battle.turns, voted_ns=time.time_ns(),

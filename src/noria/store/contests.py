@@ -6,7 +6,7 @@ from sqlalchemy import BigInteger, Column, Double, Integer, Table, Text
 
 from noria.store.schema import metadata
 
-__all__ = ["battle_turns", "battles", "evaluations", "exclusions", "pair_counts"]
+__all__ = ["battle_turns", "battles", "evaluations", "exclusions", "looks", "pair_counts"]
 
 battles = Table(
     "battles",
@@ -44,6 +44,23 @@ battle_turns = Table(
     Column("end_b", Text, nullable=False),
     Column("trace_a", Text),
     Column("trace_b", Text),
+)
+
+# What judges said of battles, in both orders.
+looks = Table(
+    "looks",
+    metadata,
+    Column("battle_id", Text, primary_key=True),
+    Column("judge", Text, primary_key=True),
+    Column("repeat", Integer, primary_key=True, autoincrement=False),
+    Column("at", BigInteger, nullable=False),
+    # winner, tie, inconsistent, invalid, refusal
+    Column("kind", Text, nullable=False),
+    # a, b or tie, of the battle's sides
+    Column("winner", Text),
+    # What the judge chose in either order as it was shown: a, b, tie, or the kind of no choice
+    Column("shown", Text, nullable=False),
+    Column("exchanged", Text, nullable=False),
 )
 
 # Of battles that count; the two names are in the order of the alphabet.

@@ -50,6 +50,18 @@ def upgrade() -> None:
         sa.Column("trace_b", sa.Text),
     )
     op.create_table(
+        "looks",
+        sa.Column("battle_id", sa.Text, primary_key=True),
+        sa.Column("judge", sa.Text, primary_key=True),
+        sa.Column("repeat", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("winner", sa.Text),
+        sa.Column("shown", sa.Text, nullable=False),
+        sa.Column("exchanged", sa.Text, nullable=False),
+    )
+    op.create_index("looks_judge", "looks", ["judge"])
+    op.create_table(
         "pair_counts",
         sa.Column("source", sa.Text, primary_key=True),
         sa.Column("arena", sa.Text, primary_key=True),
