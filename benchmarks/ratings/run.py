@@ -3,9 +3,10 @@
     python benchmarks/ratings/run.py [--battles 2000000] [--models 150] [--rounds 1000] [--no-write]
 
 Battles are drawn from Bradley-Terry with ties, as JSON lines and as Parquet. noria is timed in this
-process, with one thread for matrices as its command has it, each peer in one of its own. "Off" is the
-greatest distance to a maximum likelihood fit that is computed here, from counts, with gradients in
-extended precision. The peers are installed once into a folder of their own under the user's cache.
+process, with one thread for matrices as its command has it, each peer in one of its own. "Off" is
+the greatest distance to a maximum likelihood fit that is computed here, from counts, with gradients
+in extended precision. The peers are installed once into a folder of their own under the user's
+cache.
 """
 
 from __future__ import annotations
@@ -170,6 +171,7 @@ def ours(
     vote()
     took, _ = timed(vote)
     yield {"who": "noria: one more vote, rated again", **took, "limit": "0.1"}
+    battles = read_battles(lines, times=True)
     took, _ = timed(lambda: rate(battles, method="elo"))
     yield {"who": "noria: online Elo", **took}
 

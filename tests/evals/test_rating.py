@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.errors import NoriaError, NotFound
-from noria.evals import Tally, rate
+from noria.evals import Battles, Tally, rate
 from tests.evals.support import LABELS, battles, logistic_elo
 
 FIVE = {"ada": 1.2, "bob": 0.4, "cid": 0.0, "dot": -0.5, "eve": -1.1}
@@ -309,6 +309,16 @@ def test_ranks_come_from_intervals():
 def test_arguments_out_of_range_are_refused(arguments):
     with pytest.raises(ValueError, match=r"."):
         rate(battles(FIVE, 50), **arguments)
+
+
+def test_what_battles_do_not_hold_is_not_made_up():
+    read = Battles.of(battles(FIVE, 50))
+    for arguments in ({"method": "elo"}, {"style": True}, {"propensity": True}):
+        with pytest.raises(ValueError, match="=True"):
+            rate(read, **arguments)
+    for arguments in ({"method": "elo"}, {"style": True}):
+        with pytest.raises(ValueError, match="=True"):
+            rate(Tally.of(read), **arguments)
 
 
 ROWS = st.lists(

@@ -61,6 +61,11 @@ def test_an_unknown_label_is_never_a_tie(tmp_path):
     assert [one.ties for one in board.unrated] == [0, 0]
 
 
+def test_what_was_dropped_is_told_where_nothing_is_left():
+    assert rate([SOUND | {"winner": "?"}]).dropped == {"unknown_label": 1}
+    assert rate([SOUND], category="math").not_selected == 1
+
+
 def test_blank_lines_marks_and_line_ends_are_nothing(tmp_path):
     line = json.dumps(SOUND).encode()
     path = tmp_path / "battles.jsonl"

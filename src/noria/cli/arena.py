@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from noria.cli import options
-from noria.cli.output import AsJson, emit, note, table
+from noria.cli.output import AsJson, emit, note, printable, table
 
 if TYPE_CHECKING:
     from noria.evals import Leaderboard
@@ -142,7 +142,8 @@ def _show(board: Leaderboard) -> None:
     )  # fmt: skip
     note(f"{count(board.battles)} battles.{_intervals(board)}")
     for one in board.unrated:
-        note(f"{one.model} is unrated: it {_told(one.reason)} ({count(one.battles)} battles).")
+        why = f"{one.model} is unrated: it {_told(one.reason)} ({count(one.battles)} battles)."
+        note(printable(why))
     if board.style:
         moved = (f"{name} {effect.value:+.1f}" for name, effect in board.style.items())
         note(f"Points for one root mean square more: {', '.join(moved)}.")

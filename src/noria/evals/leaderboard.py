@@ -113,12 +113,13 @@ class Leaderboard:
     ratings: list[Rating]
     """The best first."""
     unrated: list[Unrated]
-    style: Mapping[str, Interval] | None = None
+    style: Mapping[str, Interval] | None
     """What one root mean square more of a measure adds, in Elo points."""
-    rounds: int = 0
-    rounds_with_prior: int = 0
-    """Rounds of the bootstrap without a finite fit; see `bootstrap.Rounds`."""
-    _estimates: Estimates = field(default_factory=lambda: Estimates([], np.zeros(0)), repr=False)
+    rounds: int
+    """Of the bootstrap."""
+    rounds_with_prior: int
+    """Rounds without a finite fit; see `bootstrap.Rounds`."""
+    _estimates: Estimates = field(repr=False)
 
     def __getitem__(self, model: str) -> Rating:
         """The rating of a model.

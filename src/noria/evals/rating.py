@@ -64,7 +64,7 @@ def rate(
         style: rate at equal length, headings, lists and bold, by `conversation_a` and `_b`.
         prior: how many battles, half of them won, each contestant has against an average one
             beside its own. Then everybody is rated.
-        propensity: weigh each battle by one over its `propensity`, the probability with which its
+        propensity: weigh each row by one over its `propensity`, the probability with which its
             pair was drawn.
         confidence: of the intervals.
         category: only battles of this category.
@@ -93,30 +93,38 @@ def rate(
     if isinstance(battles, Battles | Tally):
         if selection != _NO_SELECTION:
             raise ValueError("which battles count is chosen where rows are read (read_battles)")
+        held: Battles | Tally = battles
     else:
-        battles = Battles.of(
+        held = Battles.of(
             battles, selection=selection, times=method == "elo", propensity=propensity, style=style
         )
-    if isinstance(battles, Tally) and (method == "elo" or style):
-        raise ValueError("a tally holds neither the order nor the texts of its battles")
-    work = _Work(battles, method, prior)
+    rows = held if isinstance(held, Battles) else None
+    if propensity and rows is not None and rows.weight is None:
+        raise ValueError("propensities were not read with these battles: propensity=True")
+    tally = Tally.of(held) if isinstance(held, Battles) else held
+    work = _Work(tally, method, prior)
     if method == "elo":
-        work.elo(battles, k, bootstrap, seed)  # type: ignore[arg-type]
+        if rows is None or rows.at is None:
+            raise ValueError("Elo needs battles in their order, read with times=True")
+        work.elo(rows, k, bootstrap, seed)
     elif style:
-        work.styled(battles, bootstrap, seed, confidence)  # type: ignore[arg-type]
+        if rows is None or rows.style is None:
+            raise ValueError("style needs battles with their texts, read with style=True")
+        work.styled(rows, rows.style, bootstrap, seed, confidence)
     else:
         work.plain(bootstrap, seed)
-    return work.leaderboard(next(iter(anchor.items())) if anchor else None, bootstrap, confidence)
+    return work.leaderboard(
+        rows, next(iter(anchor.items())) if anchor else None, bootstrap, confidence
+    )
 
 
 @dataclass
 class _Work:
     """A rating under way: who is rated, and what has been estimated of them."""
 
-    battles: Battles | Tally
+    tally: Tally
     method: Literal["bt", "elo"]
     prior: float
-    tally: Tally = field(init=False)
     rated: NDArray[np.bool_] = field(init=False)
     reasons: dict[int, Reason] = field(init=False)
     estimates: Estimates = field(init=False)
@@ -124,7 +132,6 @@ class _Work:
     with_prior: int = 0
 
     def __post_init__(self) -> None:
-        self.tally = self.battles if isinstance(self.battles, Tally) else Tally.of(self.battles)
         size = len(self.tally.models)
         cells = self.tally.cells()
         if self.prior or self.method == "elo":
@@ -162,7 +169,14 @@ class _Work:
         spread = covariance(pairs, cells, strengths, self.prior) * POINTS**2
         self.estimates = Estimates(self.models, strengths * POINTS, spread, samples)
 
-    def styled(self, battles: Battles, bootstrap: int, seed: int | None, confidence: float) -> None:
+    def styled(
+        self,
+        battles: Battles,
+        measured: Floats,
+        bootstrap: int,
+        seed: int | None,
+        confidence: float,
+    ) -> None:
         """Bradley-Terry with style as covariates, from single battles."""
         size = int(self.rated.sum())
         if not size:
@@ -175,9 +189,7 @@ class _Work:
         first, second = place[first[inside]], place[second[inside]]
         score = _SCORE[battles.outcome[inside]]
         weight = np.ones(len(first)) if battles.weight is None else battles.weight[inside]
-        if battles.style is None:
-            raise ValueError("style was not read with these battles; read them with style=True")
-        columns, scale = contrasts(battles.style[inside])
+        columns, scale = contrasts(measured[inside])
 
         def fitted(weight: Floats, prior: float) -> StyleFit:
             return fit_style(first, second, score, weight, columns, size, prior)
@@ -214,7 +226,11 @@ class _Work:
         self.estimates = Estimates(self.models, points, None, samples)
 
     def leaderboard(
-        self, anchor: tuple[str, float] | None, bootstrap: int, confidence: float
+        self,
+        rows: Battles | None,
+        anchor: tuple[str, float] | None,
+        bootstrap: int,
+        confidence: float,
     ) -> Leaderboard:
         """Put it together."""
         estimates = self.estimates.anchored(anchor)
@@ -235,8 +251,8 @@ class _Work:
         return Leaderboard(
             battles=len(self.tally),
             both_bad=sum(count[Outcome.BOTH_BAD] for count in counts.values()) // 2,
-            dropped=self.battles.dropped if isinstance(self.battles, Battles) else {},
-            not_selected=self.battles.not_selected if isinstance(self.battles, Battles) else 0,
+            dropped={} if rows is None else rows.dropped,
+            not_selected=0 if rows is None else rows.not_selected,
             method=self.method,
             intervals="bootstrap" if estimates.samples is not None
             else None if bounds is None else "posterior" if self.prior else "sandwich",
