@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
-import orjson
 import pytest
 
 from noria import App, Document, Label, Verdict, check, step
@@ -25,7 +23,9 @@ from noria.store.verdicts import (
 )
 from noria.testing import Reply
 from noria.types import SpanKind, Status
+from tests.support.door import Door, wait_until
 from tests.support.plain import MODEL, Home
+from tests.support.webhook import Hook
 
 
 @step
@@ -402,30 +402,6 @@ def test_a_fall_must_be_sure(passed: int, failed: int, fallen: bool) -> None:
     assert has_fallen(CheckRate("a", "b", passed, failed, 0, 0), 0.9) is fallen
 
 
-class Hook:
-    """A webhook that fails as often as it is told."""
-
-    def __init__(self, failures: int = 0) -> None:
-        self.came: list[Any] = []
-        hook = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                nonlocal failures
-                failures -= 1
-                self.send_response(500 if failures >= 0 else 200)
-                self.end_headers()
-                if failures < 0:
-                    hook.came.append(orjson.loads(body))
-
-            def log_message(self, *_: Any) -> None: ...
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 def test_somebody_is_told_once_for_each_fall(home: Home) -> None:
     hook = Hook(failures=2)
     app = App("support", model=MODEL, alert=hook.url, title="Support desk")
@@ -504,3 +480,40 @@ def test_a_webhook_that_is_away_is_written_down(
     (alert,) = list_alerts(plain.open_plainly().db)
     assert alert.delivered_ns is None
     assert alert.error == "the webhook cannot be reached: ConnectError"
+
+
+SERVED = """
+from noria import App, check
+
+app = App("desk", alert="{url}")
+
+@app.task
+def work(n: int) -> int:
+    return n
+
+@check(work, at_least=0.9)
+def even(reply: int) -> bool:
+    return reply % 2 == 0
+
+@check(work, severity="block")
+def small(reply: int) -> bool:
+    return reply < 100
+"""
+
+
+def test_a_served_application_checks_and_tells(new_door: Callable[..., Door]) -> None:
+    hook = Hook()
+    door = new_door(apps={"app.py": SERVED.format(url=hook.url)})
+    with door.client(door.key()) as client:
+        for n in range(1, 13, 2):
+            answer = client.post("/apps/desk/work", json={"n": n})
+            assert (answer.status_code, answer.json()) == (200, n)
+        refused = client.post("/apps/desk/work", json={"n": 1000})
+    assert refused.status_code == 422
+    assert refused.json()["error"]["code"] == "check_failed"
+    wait_until(lambda: bool(hook.came), 60, "nobody was told")
+    assert (hook.came[0]["check"], hook.came[0]["passed"]) == ("even", 0)
+    with door.database() as db:
+        rates = {rate.check: (rate.passed, rate.failed) for rate in check_rates(db, app="desk")}
+    assert rates == {"even": (0, 6), "small": (6, 1)}
+    hook.server.shutdown()
