@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check setup soak bench-gateway bench-store bench-engine bench-apps bench-ratings clean
+.PHONY: serve test check setup soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings clean
 
 serve: .venv/core
 	$(BIN)/noria serve
@@ -29,6 +29,9 @@ bench-store: .venv/dev
 
 bench-engine: .venv/dev
 	$(BIN)/python benchmarks/engine/run.py
+
+bench-retrieval: .venv/dev
+	$(BIN)/python -m benchmarks.retrieval.run
 
 bench-ratings: .venv/dev
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/ratings/run.py
