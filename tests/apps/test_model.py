@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from noria import Document, Label, Model
-from noria.apps import plain
+from noria import Document, Label, Model, step
+from noria.apps import plain, start
 from noria.apps.messages import make_messages, shown
 from noria.apps.typed import Form, Unreadable
 from noria.errors import AnswerError, ApiError, NoriaError
@@ -284,16 +284,53 @@ def test_asking_from_an_event_loop_without_awaiting(home: Home) -> None:
     assert asyncio.run(notebook()) == "hi"
 
 
-def test_waiting_for_oneself_is_refused(home: Home) -> None:
-    async def on_the_gateways_loop() -> Any:
-        from noria.gateway.tracing import here
+@step(timeout=20)
+def asks_in_time(question: str) -> str:
+    return str(Model(MODEL).ask_sync("x", question=question))
 
-        here.set(plain.open_plainly().place())
-        return Model(MODEL).ask_sync("x", question="?")
 
-    loop = plain.open_plainly().gateway.loop
-    with pytest.raises(NoriaError, match="would wait for itself"):
-        asyncio.run_coroutine_threadsafe(on_the_gateways_loop(), loop).result(10)
+@step
+def asks(question: str) -> str:
+    return str(Model(MODEL).ask_sync("x", question=question))
+
+
+@pytest.mark.parametrize("how", ["ask", "stream", "step", "timed step", "task", "search"])
+def test_waiting_for_oneself_is_refused(home: Home, how: str) -> None:
+    """An application is served on the loop of its gateway, which must not be stopped."""
+    app = home.app()
+    docs = app.index("notes", source=lambda: [{"id": "a", "text": "b"}], embed="fake:embed")
+
+    @app.task
+    def task(question: str) -> str:
+        return asks(question)
+
+    calls: dict[str, Any] = {
+        "ask": lambda: Model(MODEL).ask_sync("x", question="?"),
+        "stream": lambda: list(Model(MODEL).stream_sync("x", question="?")),
+        "step": lambda: asks("?"),
+        "timed step": lambda: asks_in_time("?"),
+        "task": lambda: task("?"),
+        "search": lambda: docs.search_sync("b"),
+    }
+
+    @app.task
+    async def work() -> Any:
+        return calls[how]()
+
+    gateway = plain.open_plainly().gateway
+
+    async def served() -> Any:
+        return await start(app, "work", {}, plain.open_plainly().place()).result()
+
+    with pytest.raises(ApiError) as failed:
+        asyncio.run_coroutine_threadsafe(served(), gateway.loop).result(30)
+    assert failed.value.code == "app_failed"
+    error = home.spans(SpanKind.APP)[0].error
+    assert error is not None
+    assert "await" in error
+    home.fake.reply = Reply(text="hi")
+    if how == "task":  # in plain Python the gateway has a loop of its own
+        assert asyncio.run(work()) == "hi"
 
 
 def test_vectors(home: Home) -> None:

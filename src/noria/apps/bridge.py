@@ -13,7 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-__all__ = ["from_generator", "in_thread", "in_time", "iterate", "running_loop", "wait"]
+from noria.gateway.tracing import stopped
+
+__all__ = ["from_generator", "in_thread", "in_time", "iterate", "wait"]
 
 T = TypeVar("T")
 
@@ -53,7 +55,7 @@ async def from_generator(generator: Generator[T, None, None]) -> AsyncIterator[T
         await in_thread(generator.close)
 
 
-def running_loop() -> asyncio.AbstractEventLoop | None:
+def _running_loop() -> asyncio.AbstractEventLoop | None:
     """The event loop that runs in this thread."""
     try:
         return asyncio.get_running_loop()
@@ -69,7 +71,7 @@ def in_time(seconds: float, function: Callable[..., T], *args: Any, **kwargs: An
         TimeoutError: it did not end in time.
     """
     promised: Future[T] = Future()
-    context = contextvars.copy_context()
+    context = _waited_for()
 
     def work() -> None:
         try:
@@ -89,7 +91,7 @@ def in_time(seconds: float, function: Callable[..., T], *args: Any, **kwargs: An
 def wait(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The result of a coroutine, for code that does not await. It runs on a loop of its own, in
     this thread or, where a loop runs in this one already, in another."""
-    if running_loop() is None:
+    if _running_loop() is None:
         return asyncio.run(make())
     found: list[T] = []
     failed: list[BaseException] = []
@@ -100,7 +102,7 @@ def wait(make: Callable[[], Coroutine[Any, Any, T]]) -> T:
         except BaseException as failure:  # noqa: BLE001 - it is raised in the thread that waits
             failed.append(failure)
 
-    helper = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
+    helper = threading.Thread(target=_waited_for().run, args=(work,), daemon=True)
     helper.start()
     helper.join()
     if failed:
@@ -130,7 +132,7 @@ def iterate(make: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
             last = failure
         pieces.put((False, last))
 
-    helper = threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True)
+    helper = threading.Thread(target=_waited_for().run, args=(work,), daemon=True)
     helper.start()
     try:
         while True:
@@ -147,3 +149,13 @@ def iterate(make: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
             with contextlib.suppress(RuntimeError):  # it ended just now
                 loop.call_soon_threadsafe(task.cancel)
             helper.join()
+
+
+def _waited_for() -> contextvars.Context:
+    """The context for work in another thread that this one waits for: it knows whose loop stands
+    still meanwhile."""
+    context = contextvars.copy_context()
+    loop = _running_loop()
+    if loop is not None:
+        context.run(stopped.set, loop)
+    return context

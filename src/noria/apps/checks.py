@@ -86,8 +86,8 @@ class Check:
         for name in self.names:
             if name not in parameters and name not in RESERVED and name not in known_steps:
                 raise AppError(
-                    f"{self.where}: the check {self.name} asks for {name!r}, which nothing has "
-                    "that name.",
+                    f"{self.where}: the check {self.name} asks for {name!r}, and nothing has that "
+                    "name.",
                     f"It can look at: {', '.join(dict.fromkeys((*parameters, *RESERVED)))}, and "
                     f"the results of steps: {', '.join(known_steps) or 'there are none'}.",
                 )

@@ -11,15 +11,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any, TypeVar, overload
 
-from noria.apps.bridge import iterate, running_loop, wait
+from noria.apps.bridge import iterate, wait
 from noria.apps.messages import Image, Message, make_messages
 from noria.apps.plain import current_place, in_place
 from noria.apps.tools import Tools
 from noria.apps.typed import Form, Unreadable
-from noria.errors import AnswerError, ApiError, NoriaError
+from noria.errors import AnswerError, ApiError
 from noria.gateway.inside import complete, stream
 from noria.gateway.request import Endpoint
-from noria.gateway.tracing import here
 
 __all__ = ["AnswerStream", "Model"]
 
@@ -145,7 +144,6 @@ class Model:
 
     def ask_sync(self, instructions: str, /, **keywords: Any) -> Any:
         """`ask` for code that does not await."""
-        self._must_not_stop_the_gateway("ask")
         return wait(lambda: self.ask(instructions, **keywords))
 
     def stream(
@@ -167,7 +165,6 @@ class Model:
 
     def stream_sync(self, instructions: str, /, **keywords: Any) -> Iterator[str]:
         """`stream` for code that does not await."""
-        self._must_not_stop_the_gateway("stream")
         return iterate(lambda: self.stream(instructions, **keywords))
 
     @overload
@@ -231,14 +228,6 @@ class Model:
         return ApiError(
             504, "upstream_timeout", f"{self.name} did not answer within {self.timeout:g} s."
         )
-
-    def _must_not_stop_the_gateway(self, name: str) -> None:
-        place = here.get()
-        if place is not None and place.gateway.loop is running_loop():
-            raise NoriaError(
-                f"{name}_sync was called in an async function, where it would wait for itself.",
-                f"Write: {'await ' * (name == 'ask')}model.{name}(...)",
-            )
 
 
 class AnswerStream(AsyncIterator[str]):

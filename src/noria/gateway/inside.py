@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from noria.errors import ApiError
+from noria.errors import ApiError, NoriaError
 from noria.gateway.request import Endpoint
 from noria.gateway.sink import Collector
+from noria.gateway.tracing import stopped
 
 if TYPE_CHECKING:
     from noria.gateway.tracing import Place
@@ -28,6 +29,7 @@ async def complete(place: Place, endpoint: Endpoint, fields: dict[str, Any]) -> 
 
     Raises:
         ApiError: the call was refused or failed.
+        NoriaError: the gateway's own event loop is stopped until this is through.
     """
     pieces = [piece async for piece in _pieces(place, endpoint, orjson.dumps(fields))]
     answer: dict[str, Any] = orjson.loads(b"".join(pieces))
@@ -62,6 +64,13 @@ async def _pieces(place: Place, endpoint: Endpoint, body: bytes) -> AsyncIterato
         async for piece in _local_pieces(place, endpoint, body):
             yield piece
         return
+    if stopped.get() is place.gateway.loop:
+        raise NoriaError(
+            "A model was asked without awaiting it, in an async function, which stops all that it "
+            "is waiting for.",
+            "Write `await` and the name without _sync, or call the plain function that asks the "
+            "model with: await asyncio.to_thread(...)",
+        )
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
 

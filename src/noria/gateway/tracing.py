@@ -11,7 +11,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from noria.gateway.core import Gateway
     from noria.store import Database, Key
 
-__all__ = ["Marks", "Place", "Trace", "Work", "here", "named_place", "span"]
+__all__ = ["Marks", "Place", "Trace", "Work", "here", "named_place", "span", "stopped"]
 
 
 @dataclass(slots=True, eq=False)
@@ -64,6 +64,9 @@ class Place:
 
 here: ContextVar[Place | None] = ContextVar("noria_place", default=None)
 """Where the running code is; None outside of any run."""
+
+stopped: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("noria_stopped", default=None)
+"""The event loop that does nothing until the code here is through; whoever stops one sets it."""
 
 # A forked process has neither the event loop nor the journal of its parent, and one of a pool
 # outlives the run in which it was made: it must never work in the name of that run's caller.
@@ -143,6 +146,25 @@ class Marks:
         label = await self._ask(mark_of, self._db, trace.id)
         trace.mark = max(trace.mark, label)
         return trace.mark
+
+    async def after(self, key: Key, trace_ids: Iterable[str | None]) -> Trace:
+        """A new trace that is told what came of others: its mark begins at the highest of theirs.
+
+        Args:
+            key: whose the new trace is.
+            trace_ids: the others, whoever they belong to; None for what was not recorded.
+
+        Raises:
+            ApiError: 503 when the store does not answer.
+        """
+        from noria.store import marks_of
+
+        trace = Trace(key)
+        known = [trace_id for trace_id in trace_ids if trace_id]
+        if known:
+            marks = await self._ask(marks_of, self._db, known)
+            await self.raise_to(trace, max(marks.values(), default=Label.PUBLIC))
+        return trace
 
     async def raise_to(self, trace: Trace, label: Label) -> None:
         """Raise a trace's mark, before the text with this label is handed out.
