@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check setup soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings clean
+.PHONY: serve test check setup soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings bench-judge clean
 
 serve: .venv/core
 	$(BIN)/noria serve
@@ -35,6 +35,9 @@ bench-retrieval: .venv/dev
 
 bench-ratings: .venv/dev
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/ratings/run.py
+
+bench-judge: .venv/dev
+	$(BIN)/python benchmarks/judge/run.py
 
 bench-apps: .venv/dev
 	$(BIN)/python benchmarks/apps/run.py
