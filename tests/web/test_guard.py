@@ -8,7 +8,9 @@ import pytest
 from noria.store import create_key, find_spans, new_link, revoke_key
 from tests.web.conftest import Site
 
-PATHS = ["/", "/overview", "/chat", "/traces", "/spend", "/keys", "/keys/new", "/models", "/pulse"]
+PATHS = ["/", "/overview", "/chat", "/traces", "/spend", "/keys", "/keys/new", "/models", "/pulse",
+         "/apps", "/apps/support", "/apps/support/chat", "/indexes", "/indexes/handbook",
+         "/indexes/handbook/document?id=x", "/conversations?id=x"]  # fmt: skip
 ADMIN = ["/overview", "/keys", "/keys/new", "/models"]
 
 

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from sqlalchemy import insert, update
 
+from noria.apps.directory import Manifest, forget_app, write_app
 from noria.store import create_key
 from noria.store.documents import chunks, documents
 from tests.support.seed_apps import NOTES, run, shelve
@@ -133,3 +134,17 @@ def test_documents_page_through_once_and_stay_light(site: Site, admin: httpx2.Cl
     page = admin.get("/indexes/many/document", params={"id": f"0000{hostile}"})
     assert page.status_code == 200
     assert "<img" not in page.text
+
+
+def test_an_indexing_that_failed_says_why(site: Site, admin: httpx2.Client) -> None:
+    home = site.seeded.config.home
+    state = {"name": "handbook", "state": "failed", "error": "No file <fits> handbook/**"}
+    write_app(home, Manifest("support", "app.py", "ready", indexes=[state]))
+    try:
+        assert 'class="state failed"' in admin.get("/indexes").text
+        page = admin.get("/indexes/handbook").text
+        assert "No file &lt;fits&gt; handbook/**" in page
+        assert "The last indexing failed." in page
+    finally:
+        forget_app(home, "support")
+    assert 'class="state ready"' in admin.get("/indexes").text

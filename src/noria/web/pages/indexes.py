@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from noria.apps.directory import Phase, read_apps
 from noria.errors import ApiError, NoriaError
 from noria.gateway.core import may_use
 from noria.web.render import context_of, in_thread, key_of, page
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
     from noria.store import Key
 
 __all__ = ["routes"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the indexing stands: `building`, `ready` or `failed`, and then why."""
+
+    name: str
+    error: str | None
+
 
 _ROWS = 50
 _FOUND = 8
@@ -33,7 +44,8 @@ async def show(request: Request) -> Response:
 
     key = key_of(request)
     rows = await in_thread(list_indexes, context_of(request).db)
-    return page(request, "indexes.html", {"indexes": [one for one in rows if _may(key, one)]})
+    values = {"indexes": [(one, _state(request, one)) for one in rows if _may(key, one)]}
+    return page(request, "indexes.html", values)
 
 
 async def one(request: Request) -> Response:
@@ -64,6 +76,7 @@ async def one(request: Request) -> Response:
     )
     values = {
         "index": index,
+        "state": _state(request, index),
         "question": question,
         "found": [(one, room.take(one.document.text, 4_000)) for one in found],
         "trace": trace,
@@ -107,6 +120,17 @@ async def _index(request: Request) -> IndexRow:
     if not _may(key_of(request), index):
         raise HTTPException(404, f"There is no index {index.name}.")
     return index
+
+
+def _state(request: Request, index: IndexRow) -> State:
+    """Where its application says that it stands; else what can be seen of it."""
+    app = read_apps(context_of(request).home).get(index.app or "")
+    if app is not None and app.state not in (Phase.STOPPED, Phase.FAILED):
+        for one in app.indexes:
+            if one["name"] == index.name:
+                return State(str(one["state"]), one.get("error"))
+    built = index.built_ns is not None and not index.waiting
+    return State("ready" if built else "building", None)
 
 
 def _may(key: Key, index: IndexRow) -> bool:
