@@ -178,6 +178,8 @@ class FakeProvider:
     async def _open(self) -> None:
         if self._server is None:
             listener = socket.create_server((self.host, self.port), backlog=2048)
+            # Connections take this over: each piece leaves at once, as from any other server.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.port = listener.getsockname()[1]
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: Connection(self._answer, self._connections), sock=listener
