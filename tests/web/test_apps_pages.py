@@ -17,6 +17,7 @@ from noria.store import create_key
 from noria.web.doors import doors_of, parameters_of
 from tests.support.seed_apps import furnish, run
 from tests.web.conftest import Site
+from tests.web.test_pages import Attributes
 
 CANARY = '<img src=x onerror="window.pwned=1">\'"&{{7*7}}'
 
@@ -105,6 +106,17 @@ def test_what_an_app_says_of_itself_is_text(site: Site, admin: httpx2.Client) ->
         page = admin.get(path).text
         assert "<img" not in page
         assert "onerror" in page
+
+
+@pytest.mark.parametrize("path", ["/apps", "/apps/support", "/apps/broken", "/apps/support/chat"])
+def test_pages_are_whole_light_and_within_the_policy(admin: httpx2.Client, path: str) -> None:
+    answer = admin.get(path)
+    assert len(answer.content) < 100_000
+    assert answer.text.rstrip().endswith("</html>")
+    seen = Attributes()
+    seen.feed(answer.text)
+    assert not {name for name in seen.names if name == "style" or name.startswith("on")}
+    assert not seen.inline
 
 
 def test_calls_are_made_from_any_signature() -> None:

@@ -21,6 +21,7 @@ class By(enum.StrEnum):
     TEAM = "team"
     USER = "user"
     MODEL = "model"
+    APP = "app"
     DAY = "day"
 
 
@@ -32,7 +33,7 @@ def spend(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show calls, tokens and money by key, team, user, model or day."""
+    """Show calls, tokens and money by key, team, user, model, app or day."""
     since_ns = options.instant(since)
     from noria.store import spend as read_spend
 
