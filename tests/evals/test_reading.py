@@ -61,6 +61,16 @@ def test_an_unknown_label_is_never_a_tie(tmp_path):
     assert [one.ties for one in board.unrated] == [0, 0]
 
 
+@pytest.mark.parametrize(
+    "arguments", [{}, {"method": "elo"}, {"style": True}, {"propensity": True}, {"prior": 1.0}]
+)
+def test_no_battles_are_no_failure(tmp_path, arguments):
+    for rows in ([], [7]):
+        board = rate(rows, bootstrap=3, **arguments)
+        assert (board.battles, board.ratings, board.unrated) == (0, [], [])
+    assert len(read_battles(of(tmp_path))) == 0
+
+
 def test_what_was_dropped_is_told_where_nothing_is_left():
     assert rate([SOUND | {"winner": "?"}]).dropped == {"unknown_label": 1}
     assert rate([SOUND], category="math").not_selected == 1
@@ -148,6 +158,11 @@ class TestSelections:
 def test_propensities_out_of_range_are_counted():
     rows = [SOUND | {"propensity": value} for value in (0.5, 0, -1, 2, None, "1", math.nan)]
     assert rate(rows, propensity=True).dropped == {"bad_propensity": 6}
+
+
+def test_a_path_is_no_battles(tmp_path):
+    with pytest.raises(ValueError, match="read_battles"):
+        rate(str(of(tmp_path, SOUND)))
 
 
 def test_a_file_that_is_not_there(tmp_path):

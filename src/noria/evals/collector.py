@@ -96,8 +96,14 @@ class Collector:
         """What was taken in, less what cannot be used and what came twice."""
         columns = {name: np.concatenate(parts) for name, parts in self._parts.items()}
         if not columns:
-            nobody, nothing = np.zeros(0, np.int32), np.zeros(0, np.int8)
-            return Battles([], nobody, nobody, nothing, dropped=dict(self._dropped))
+            nobody, nothing = np.zeros(0, np.int32), np.zeros(0)
+            return Battles(
+                [], nobody, nobody, nobody.astype(np.int8),
+                at=nothing if self.times else None,
+                weight=nothing if self.propensity else None,
+                style=np.zeros((0, 2, 0)) if self.style else None,
+                dropped=dict(self._dropped),
+            )  # fmt: skip
         first, second, outcome = columns["first"], columns["second"], columns["outcome"]
         keep = np.ones(len(first), bool)
         for reason, bad in self._faults(columns):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -80,6 +81,8 @@ def rate(
         ValueError: an argument is out of its range, or asks for what the battles no longer hold.
     """
     z_score(confidence)
+    if isinstance(battles, str | bytes | PathLike):
+        raise ValueError("battles is a path; read it first: rate(read_battles(path))")
     if bootstrap < 0 or prior < 0 or not 0 < k < np.inf:
         raise ValueError("bootstrap and prior are at least 0, and k is above 0")
     if anchor is not None and len(anchor) != 1:

@@ -27,8 +27,8 @@ from noria.evals.evaluation.judging import asker
 from noria.evals.judge import Judge
 from noria.gateway.inside import complete
 from noria.gateway.request import Endpoint
-from noria.gateway.tracing import Place, Trace
-from noria.store import create_key, find_key_by_id, find_spans, mark_of
+from noria.gateway.tracing import Place
+from noria.store import create_key, find_key_by_id, find_spans
 from noria.store.battles import ANYBODY, Battle, Turn, record_battle
 from noria.store.budgets import set_budget
 from noria.store.traces import content_of
@@ -132,8 +132,8 @@ class Shadows:
         messages, answer = said
         assert span.key_id is not None
         payer = await asyncio.to_thread(self._payer, champion, span.key_id)
-        mark = await asyncio.to_thread(mark_of, self._db, span.trace_id)
-        place = await self._place(payer, mark)
+        trace = await self._gateway.marks.after(payer, [span.trace_id])
+        place = Place(self._gateway, trace)
         request = {"model": settings.challenger, "messages": messages}
         reply = await complete(place, Endpoint.CHAT, request)
         other = reply["choices"][0]["message"].get("content") or ""
@@ -146,13 +146,13 @@ class Shadows:
             turn = Turn(1, question, other, answer, "ok", "ok", place.trace.id, span.trace_id)
         battle = Battle(*names, ANYBODY, source="shadow", arena=champion, turns=(turn,))
         if settings.judge is not None:
-            battle = await self._judged(battle, settings.judge, payer, mark)
+            battle = await self._judged(battle, settings.judge, payer)
         await asyncio.to_thread(record_battle, self._db, battle)
 
-    async def _judged(self, battle: Battle, model: str, payer: Key, mark: Any) -> Battle:
+    async def _judged(self, battle: Battle, model: str, payer: Key) -> Battle:
         """The battle with the judge's verdict; one that is none is kept with its kind."""
         turn = battle.turns[0]
-        ask = asker(self._gateway, payer, lambda: self._place(payer, mark))
+        ask = asker(self._gateway, payer, (turn.trace_a, turn.trace_b))
         (found,) = await Judge(model, style="pair").compare(
             [turn.question], [turn.answer_a], [turn.answer_b], ask
         )
@@ -162,11 +162,6 @@ class Shadows:
             battle.model_a, battle.model_b, model, battle.id, battle.at, "shadow", battle.arena,
             winner, excluded, model, turns=battle.turns, voted_ns=time.time_ns(),
         )  # fmt: skip
-
-    async def _place(self, payer: Key, mark: Any) -> Place:
-        trace = Trace(payer)
-        await self._gateway.marks.raise_to(trace, mark)
-        return Place(self._gateway, trace)
 
     # The store
 

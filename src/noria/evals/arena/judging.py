@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from noria.errors import ApiError
@@ -22,7 +22,7 @@ async def judge_battles(
     db: Database,
     battles: Sequence[Battle],
     judge: Judge,
-    ask: Any,
+    ask_of: Callable[[Iterable[str | None]], Any],
     *,
     concurrency: int = 8,
     progress: Callable[[], None] = lambda: None,
@@ -36,7 +36,7 @@ async def judge_battles(
         db: the store.
         battles: with their turns.
         judge: who looks.
-        ask: the judge's way to its model.
+        ask_of: the judge's way to its model, when it looks at answers of some traces.
         concurrency: how many at the same time.
         progress: called after each.
 
@@ -56,7 +56,7 @@ async def judge_battles(
                 [turn.question for turn in turns],
                 [turn.answer_a for turn in turns],
                 [turn.answer_b for turn in turns],
-                ask,
+                ask_of(trace for turn in turns for trace in (turn.trace_a, turn.trace_b)),
             )
         except ApiError as refusal:
             if refusal.code == "budget_exhausted":

@@ -19,7 +19,7 @@ from noria.evals.arena.signs import names_itself, refuses
 from noria.evals.arena.standings import standings
 from noria.evals.arena.voters import Suspicion
 from noria.gateway.inside import stream
-from noria.gateway.tracing import Place, Trace
+from noria.gateway.tracing import Place
 from noria.store.battles import (
     WINNERS,
     Battle,
@@ -127,10 +127,14 @@ class Match:
             "a": _Answering("a", battle.model_a, _history(battle, "a", question)),
             "b": _Answering("b", battle.model_b, _history(battle, "b", question)),
         }
+        said_before = [trace for turn in battle.turns for trace in (turn.trace_a, turn.trace_b)]
+        places = [
+            Place(self._gateway, await self._gateway.marks.after(key, said_before)) for _ in sides
+        ]
         queue: asyncio.Queue[Said] = asyncio.Queue()
         tasks = [
-            asyncio.create_task(side.run(Place(self._gateway, Trace(key)), queue))
-            for side in sides.values()
+            asyncio.create_task(side.run(place, queue))
+            for side, place in zip(sides.values(), places, strict=True)
         ]
         try:
             running = len(tasks)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from noria.errors import ApiError
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
-from noria.gateway.tracing import Place, Trace
+from noria.gateway.tracing import Place
 
 if TYPE_CHECKING:
     from noria.evals.questions import Question
@@ -70,7 +70,7 @@ async def answer_all(
         nonlocal failed
         row = {
             "question_id": question.id, "category": question.category,
-            "contestant": contestant.name, "repeat": repeat,
+            "contestant": contestant.name, "repeat": repeat, "questions": list(question.turns),
         }  # fmt: skip
         answers: list[Answer] = []
         error = None
@@ -78,9 +78,14 @@ async def answer_all(
             messages: list[dict[str, str]] = []
             for turn in question.turns:
                 messages.append({"role": "user", "content": turn})
-                answer = await patiently(
-                    lambda: contestant.answer(tuple(messages), Place(gateway, Trace(key)))
-                )
+
+                async def once() -> Answer:
+                    # What was answered before is told again.
+                    said = [answer.trace_id for answer in answers]
+                    place = Place(gateway, await gateway.marks.after(key, said))
+                    return await contestant.answer(tuple(messages), place)
+
+                answer = await patiently(once)
                 answers.append(answer)
                 messages.append({"role": "assistant", "content": answer.text})
         except ApiError as refusal:

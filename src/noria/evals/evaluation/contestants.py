@@ -12,14 +12,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.errors import ApiError, ConfigError
 from noria.gateway.inside import complete
 from noria.gateway.request import Endpoint
-from noria.gateway.tracing import Place
+from noria.gateway.tracing import Place, here
 
 if TYPE_CHECKING:
     from noria.apps import App
@@ -121,7 +121,12 @@ class _Function:
             this.function, this.arguments, result.value, list(this.notes), dict(this.results)
         )
         checks = this.function.checks
-        found = await asyncio.gather(*(judge(check, evidence) for check in checks))
+        # They are a part of the run, and bound by what was read in it.
+        token = here.set(replace(place, span_id=run.span_id, app=self._app.name))
+        try:
+            found = await asyncio.gather(*(judge(check, evidence) for check in checks))
+        finally:
+            here.reset(token)
         outcomes = {check.name: one.outcome for check, one in zip(checks, found, strict=True)}
         return Answer(result.text, result.trace_id, took, outcomes)
 

@@ -128,8 +128,9 @@ async def answer_rows(
     async def work(row: Row, repeat: int) -> None:
         line: dict[str, Any] = {
             "question_id": row.id, "category": row.category, "contestant": contestant.name,
-            "repeat": repeat, "line": row.line, "answers": [], "traces": [], "ms": [],
-            "error": None,
+            "repeat": repeat, "line": row.line,
+            "questions": [orjson.dumps(row.arguments).decode()],
+            "answers": [], "traces": [], "ms": [], "error": None,
         }  # fmt: skip
         checks: dict[str, str] = {}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.folder import Folder
 from noria.gateway.inside import complete
 from noria.gateway.request import Endpoint
-from noria.gateway.tracing import Place, Trace
+from noria.gateway.tracing import Place
 
 if TYPE_CHECKING:
     from noria.evals.judge import Judge
@@ -35,6 +35,11 @@ class _Look:
     other: Row | None = None
 
     @property
+    def traces(self) -> list[str | None]:
+        """The runs that gave what is looked at."""
+        return [*self.row["traces"], *(self.other["traces"] if self.other else ())]
+
+    @property
     def key(self) -> tuple[Any, ...]:
         return (
             self.style, self.row["question_id"], self.row["contestant"], self.row["repeat"],
@@ -42,20 +47,23 @@ class _Look:
         )  # fmt: skip
 
 
-def asker(gateway: Gateway, key: Key, place: Callable[[], Awaitable[Place]] | None = None) -> Any:
+def asker(gateway: Gateway, key: Key, traces: Iterable[str | None]) -> Any:
     """A judge's way to its model: through the gateway, each look a trace of its own.
 
     Args:
         gateway: the door to the model.
         key: who pays.
-        place: makes the place of a look, where it is to have a mark from its beginning.
+        traces: the runs whose answers are looked at. A judge that is not cleared for what was read
+            in them is not asked.
     """
+
+    read = list(traces)
 
     async def ask(model: str, messages: Sequence[dict[str, str]], options: dict[str, Any]) -> str:
         fields = {"model": model, "messages": list(messages), **options}
 
         async def once() -> Any:
-            at = Place(gateway, Trace(key)) if place is None else await place()
+            at = Place(gateway, await gateway.marks.after(key, read))
             return await complete(at, Endpoint.CHAT, fields)
 
         reply = await patiently(once)
@@ -69,7 +77,7 @@ async def judge_all(
     questions: Sequence[Question],
     judge: Judge,
     baseline: str | None,
-    ask: Any,
+    ask_of: Callable[[Iterable[str | None]], Any],
     *,
     concurrency: int = 8,
     progress: Callable[[], None] = lambda: None,
@@ -84,7 +92,7 @@ async def judge_all(
         questions: what was asked.
         judge: who judges.
         baseline: the contestant that the others are compared with.
-        ask: the judge's way to its model.
+        ask_of: the judge's way to its model, when it looks at answers of some traces.
         concurrency: how many judgements at the same time.
         progress: called after each.
 
@@ -106,7 +114,7 @@ async def judge_all(
         nonlocal failed
         question = known[look.row["question_id"]]
         try:
-            rows = await _judged(judge, question, look, ask)
+            rows = await _judged(judge, question, look, ask_of(look.traces))
         except ApiError as refusal:
             if refusal.code == "budget_exhausted":
                 raise

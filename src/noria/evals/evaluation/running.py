@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +158,7 @@ async def evaluate(
     if plan.judge is not None:
         total = count_looks(folder, plan.baseline)
         unjudged = await judge_all(
-            folder, questions, plan.judge, plan.baseline, asker(gateway, key),
+            folder, questions, plan.judge, plan.baseline, partial(asker, gateway, key),
             concurrency=plan.concurrency,
             progress=_counted(progress, "judge", total, _judged(folder)),
         )  # fmt: skip
