@@ -230,13 +230,17 @@ async def _keep_open(
     key: Key | None,
     row: int = 0,
 ) -> None:
+    from noria.apps.client import AppClient
     from noria.apps.judging import settle
     from noria.gateway import open_gateway
 
     async with open_gateway(config, db, engines, row=row, rows=row + 1) as gateway:
+        # Applications that a server of this home serves can be asked as models.
+        gateway.applications = client = AppClient(gateway)
         opened.begin(gateway, db, key)
         await opened.stop.wait()
         await settle(_SETTLE_SECONDS)
+        client.close()
 
 
 def _after_fork() -> None:
