@@ -62,7 +62,11 @@ EXAMPLES = examples()
 def door(tmp_path_factory):
     """A running noria that has answered a first call."""
     with FakeProvider() as fake:
-        door = Door(tmp_path_factory.mktemp("docs"), fake, PRICES).start()
+        shop = next(
+            one for one in EXAMPLES if one.page.name == "serving-apps.md" and "App(" in one.text
+        )
+        apps = {"shop.py": shop.text}
+        door = Door(tmp_path_factory.mktemp("docs"), fake, PRICES, apps=apps).start()
         try:
             with door.client(door.key(team="search")) as client:
                 first = chat("hello", "local:smollm2", max_tokens=4)
