@@ -22,7 +22,8 @@ from typing import Any
 import h11
 
 from noria.config import Config, Limits
-from noria.gateway.lane import Incoming, Lane
+from noria.gateway.incoming import Incoming
+from noria.gateway.lane import Lane
 
 __all__ = ["Tally", "fuzz"]
 

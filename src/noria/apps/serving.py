@@ -21,7 +21,8 @@ from noria.apps.visit import Visit
 from noria.apps.wire import ChatWire, delta_event, error_event, result_event
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.core import Gateway
-from noria.gateway.lane import Incoming, Lane
+from noria.gateway.incoming import Incoming
+from noria.gateway.lane import Lane
 from noria.gateway.reception import Reception
 from noria.gateway.tracing import Place, Trace, Work
 from noria.types import Label, SpanKind

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from noria.gateway.lane import Incoming, Lane
+from noria.gateway.incoming import Incoming
+from noria.gateway.lane import Lane
 
 __all__ = ["ASGIApp", "run_asgi"]
 

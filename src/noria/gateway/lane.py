@@ -18,12 +18,13 @@ import httptools
 import orjson
 
 from noria.errors import ApiError
+from noria.gateway.incoming import Incoming, too_large
 from noria.gateway.sink import Flow, Headers, Sink
 
 if TYPE_CHECKING:
     from noria.gateway.reception import Reception
 
-__all__ = ["Cancellable", "Incoming", "Lane", "date_line"]
+__all__ = ["Cancellable", "Lane", "date_line"]
 
 _MOST_AHEAD = 8
 """Requests sent ahead on one connection before it is read no further."""
@@ -42,43 +43,13 @@ class Cancellable(Protocol):
         """Nobody waits any more."""
 
 
-class Incoming:
-    """One request as it was parsed."""
-
-    __slots__ = ("body", "headers", "http_1_0", "keep_alive", "method", "target")
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body: list[bytes] = []
-        self.keep_alive = True
-        self.http_1_0 = False
-
-    def header(self, name: bytes) -> bytes | None:
-        """The value of a header (its name in lower case), None where it is absent."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
-
-    def head_without_upgrade(self) -> bytes:
-        """The request line and the headers as they came, but for an offer to upgrade."""
-        lines = [b"%b %b HTTP/1.%d" % (self.method, self.target, 0 if self.http_1_0 else 1)]
-        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
-        return b"\r\n".join([*lines, b"", b""])
-
-    def content(self) -> bytes:
-        """The whole body."""
-        return self.body[0] if len(self.body) == 1 else b"".join(self.body)
-
-
 class Lane(asyncio.Protocol, Sink):
     """One connection. It is the sink of the call that it is answering."""
 
     def __init__(self, door: Reception) -> None:
         self._door = door
         self._most_header_bytes = door.config.limits.header_bytes
+        self._most_body_bytes = door.config.limits.body_bytes
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._incoming = Incoming()
@@ -198,61 +169,33 @@ class Lane(asyncio.Protocol, Sink):
             self._refuse_headers()
 
     def _refuse_headers(self) -> None:
-        self._refusal = ApiError(
-            431, "headers_too_large",
-            f"The headers have over {self._most_header_bytes} bytes.",
-        )  # fmt: skip
-        raise self._refusal
+        most = self._most_header_bytes
+        self._refuse(ApiError(431, "headers_too_large", f"The headers have over {most} bytes."))
+
+    def _refuse(self, error: ApiError) -> None:
+        """Have the parser stop."""
+        self._refusal = error
+        raise error
 
     def on_headers_complete(self) -> None:
-        incoming, limits = self._incoming, self._door.config.limits
-        incoming.method = self._parser.get_method()
-        version = self._parser.get_http_version()
-        if version not in ("1.0", "1.1"):
-            self._refusal = ApiError(
-                400, "invalid_http", f"HTTP/{version} is not spoken here; use HTTP/1.1."
-            )
-            raise self._refusal
-        if incoming.method == b"CONNECT":
-            self._refusal = ApiError(501, "not_implemented", "noria is no proxy: no CONNECT.")
-            raise self._refusal
+        incoming, parser, limits = self._incoming, self._parser, self._door.config.limits
+        incoming.method = parser.get_method()
+        objection = incoming.take_head(parser.get_http_version(), self._most_body_bytes)
+        if objection is not None:
+            self._refuse(objection)
         self._head_open = False
-        incoming.http_1_0 = version == "1.0"
-        incoming.keep_alive = self._parser.should_keep_alive()
+        incoming.keep_alive = parser.should_keep_alive()
         self.deadline = self._door.now() + limits.body_seconds
-        hosts = codings = 0
-        for name, value in incoming.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"content-length":
-                if int(value) > limits.body_bytes:
-                    self._refuse_body()
-            elif name == b"transfer-encoding":
-                codings += 1
-                if codings > 1 or value.strip().lower() != b"chunked":
-                    self._refusal = ApiError(
-                        501, "not_implemented", "No transfer encoding but chunked is spoken here."
-                    )
-                    raise self._refusal
-            elif name == b"expect" and value.lower() == b"100-continue" and self._current is None:
-                assert self._transport is not None
-                self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if hosts != 1 and not (hosts == 0 and incoming.http_1_0):
-            self._refusal = ApiError(400, "invalid_host", "There must be one Host header.")
-            raise self._refusal
+        expected = incoming.header(b"expect")
+        if expected is not None and expected.lower() == b"100-continue" and self._current is None:
+            assert self._transport is not None
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
-        if self._body_bytes > self._door.config.limits.body_bytes:
-            self._refuse_body()
+        if self._body_bytes > self._most_body_bytes:
+            self._refuse(too_large(self._most_body_bytes))
         self._incoming.body.append(data)
-
-    def _refuse_body(self) -> None:
-        self._refusal = ApiError(
-            413, "request_too_large",
-            f"The request's body has over {self._door.config.limits.body_bytes} bytes.",
-        )  # fmt: skip
-        raise self._refusal
 
     def on_message_complete(self) -> None:
         if self._parser.should_upgrade():

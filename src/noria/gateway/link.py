@@ -247,14 +247,23 @@ class Link(asyncio.Protocol):
             return
         exchange.started = True
         exchange.deadline = self._pool.loop.time() + exchange.stall
+        self._bytes += len(data)
         try:
             self._parser.feed_data(data)
-            exchange.hand_on()
         except httptools.HttpParserError as malformed:
             exchange.hand_on()
-            self._release()
-            exchange.fail("upstream_malformed", f"The upstream server broke HTTP: {malformed}.")
-            self.drop()
+            self._give_up("upstream_malformed", f"The upstream server broke HTTP: {malformed}.")
+        else:
+            exchange.hand_on()
+            if self._bytes > _MOST_ANSWER_BYTES:
+                self._give_up("upstream_too_large", "The upstream server's answer has over 64 MiB.")
+
+    def _give_up(self, code: str, message: str) -> None:
+        """What comes cannot be used."""
+        exchange = self._release()
+        if exchange is not None:
+            exchange.fail(code, message)
+        self.drop()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._pool.forget(self)
@@ -288,16 +297,8 @@ class Link(asyncio.Protocol):
             self._exchange.head(status, self._content_type, self._retry_after)
 
     def on_body(self, data: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None:
-            return
-        self._bytes += len(data)
-        if self._bytes > _MOST_ANSWER_BYTES:
-            self._release()
-            exchange.fail("upstream_too_large", "The upstream server's answer has over 64 MiB.")
-            self.drop()
-            return
-        exchange.body.append(data)
+        if self._exchange is not None:
+            self._exchange.body.append(data)
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:

@@ -7,7 +7,8 @@ import asyncio
 import socket
 
 from noria.config import Config
-from noria.gateway.lane import Cancellable, Incoming, Lane, date_line
+from noria.gateway.incoming import Incoming
+from noria.gateway.lane import Cancellable, Lane, date_line
 
 __all__ = ["Reception"]
 

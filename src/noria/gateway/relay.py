@@ -105,26 +105,18 @@ class Relay:
 
     def _look(self, events: bytes) -> bytes:
         """Search whole events; give what may be passed on."""
-        parts = events[:-2].split(b"\n\n")
-        kept_back: set[int] = set()
-        for number, event in enumerate(parts):
-            if self.first_token_ns is not None and event.startswith(b"data: {"):
-                try:
-                    chunk = _loads(event[6:])
-                    if chunk.get("choices") and not chunk.get("usage"):
-                        continue  # by far the most: a further part of an answer
-                except orjson.JSONDecodeError:
-                    pass
-            if not self._passes(event):
-                kept_back.add(number)
-                if self.complete or self.error is not None:
-                    kept_back.update(range(number, len(parts)))
-                    break
-        if not kept_back:
+        if self.first_token_ns is not None and _are_parts(events):
             return events
-        return b"".join(
-            event + b"\n\n" for number, event in enumerate(parts) if number not in kept_back
-        )
+        parts = events[:-2].split(b"\n\n")
+        passed = []
+        for event in parts:
+            if self._passes(event):
+                passed.append(event)
+            if self.complete or self.error is not None:
+                break
+        if len(passed) == len(parts):
+            return events
+        return b"\n\n".join(passed) + b"\n\n" if passed else b""
 
     def _passes(self, event: bytes) -> bool:
         """Look at one event closely. Tells whether it may be passed on."""
@@ -176,6 +168,19 @@ class Written:
                 written.text_bytes += len(_text(choice))
                 written.finished += bool(isinstance(choice, dict) and choice.get("finish_reason"))
         return written
+
+
+def _are_parts(events: bytes) -> bool:
+    """Whether each event is a further part of an answer and nothing else, as nearly all are. They
+    are parsed as one list, which takes half the time of parsing each by itself."""
+    try:
+        chunks = _loads(b"[%b]" % events[6:-2].replace(b"\n\ndata: ", b","))
+        for chunk in chunks:
+            if not chunk["choices"] or chunk.get("usage"):
+                return False
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return False
+    return events.startswith(b"data: ") and len(chunks) == events.count(b"\n\n")
 
 
 def _carries(choice: Any) -> bool:

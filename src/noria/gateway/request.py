@@ -21,7 +21,10 @@ __all__ = ["Endpoint", "Request", "read_request"]
 
 _MOST_CHOICES = 128
 _MOST_MESSAGES = 100_000
-_CONTENT = (str, list, type(None))
+_CONTENT = (str, type(None))
+_UNKNOWN_COST = ("audio", "prediction", "web_search_options")
+_COSTLY = frozenset({*_UNKNOWN_COST, "service_tier", "tools"})
+"""Fields that can add to what the messages and the reply cost."""
 
 
 class Endpoint(enum.Enum):
@@ -49,6 +52,8 @@ class Request:
     limit: int | None = None
     """The most tokens that the caller wants for each choice."""
     choices: int = 1
+    has_parts: bool = False
+    """Whether a message's content is a list of parts."""
 
     def payload(self, target: Target, limit: int | None) -> bytes:
         """The JSON for one target: its own model name, the limit that was reserved for,
@@ -66,7 +71,9 @@ class Request:
     def unbounded(self, image_allowance: int | None) -> tuple[str, str] | None:
         """The field whose cost has no bound, with the reason, where there is one."""
         fields = self.fields
-        for name in ("audio", "prediction", "web_search_options"):
+        if not self.has_parts and _COSTLY.isdisjoint(fields):
+            return None
+        for name in _UNKNOWN_COST:
             if fields.get(name) is not None:
                 return name, "what it costs cannot be known before the call"
         if fields.get("service_tier") not in (None, "default", "flex"):
@@ -96,6 +103,8 @@ class Request:
 
     def images(self) -> int:
         """How many images the messages carry."""
+        if not self.has_parts:
+            return 0
         return sum(
             isinstance(part, dict) and part.get("type") == "image_url"
             for message in self.fields.get("messages") or ()
@@ -147,7 +156,9 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str):
             raise _invalid(f"messages[{number}].role", "a text such as user", role)
-        if not isinstance(content, _CONTENT):
+        if isinstance(content, list):
+            request.has_parts = True
+        elif not isinstance(content, _CONTENT):
             raise _invalid(f"messages[{number}].content", "a text or a list of parts", "other")
     for name, value in fields.items():
         rule = _OPTIONAL.get(name)

@@ -13,12 +13,12 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import BigInteger, Column, Connection, Table, select, text
 
+from noria.store.bodies import inflated
 from noria.store.bulk import insert_many, run_many
 from noria.store.database import Database
 from noria.store.ledger import Draft
 from noria.store.schema import metadata, payloads, spans
 from noria.store.spans import as_spans
-from noria.store.text import inflated
 from noria.store.traces import Recorded
 
 __all__ = [

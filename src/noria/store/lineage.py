@@ -11,11 +11,12 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, update
 
 from noria.errors import NotFound
+from noria.store.bodies import inflated
 from noria.store.bulk import insert_many, run_many, select_in
 from noria.store.database import Database
 from noria.store.governance import document_uses, turns
 from noria.store.schema import spans
-from noria.store.text import inflated, words_of
+from noria.store.text import words_of
 from noria.types import Label
 
 __all__ = ["Answer", "Redaction", "answers_of", "mark_deleted", "redact"]

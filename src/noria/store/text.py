@@ -7,25 +7,25 @@ of its own, so that it never holds up a grant or a batch for long.
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, delete, select
 
+from noria.store.bodies import inflated
 from noria.store.bulk import run_many
 from noria.store.database import Database
 from noria.store.schema import payloads, text_queue
 
-__all__ = ["index_text", "matching", "words_of"]
+__all__ = ["TEXT_BATCH", "index_text", "matching", "words_of"]
 
-_BATCH = 200
+TEXT_BATCH = 1_000
 _MOST_CHARACTERS = 100_000
 _WORD = re.compile(r"[^\W_]+")
 
 
-def index_text(db: Database, limit: int = _BATCH) -> int:
+def index_text(db: Database, limit: int = TEXT_BATCH) -> int:
     """Index the texts of up to `limit` spans that wait for it; returns how many there were."""
     with db.read() as connection:
         waiting = connection.execute(
@@ -70,11 +70,6 @@ def matching(dialect: str, text: str) -> tuple[str, str] | None:
     if dialect == "sqlite":
         return "message_text MATCH :words", " ".join(f'"{word}"' for word in words)
     return "words @@ plainto_tsquery('simple', :words)", " ".join(words)
-
-
-def inflated(body: bytes | None) -> bytes | None:
-    """A stored body as it was recorded."""
-    return None if body is None else zlib.decompress(body)
 
 
 def _insert(connection: Connection, rows: list[tuple[int, str]]) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, exists, func, not_, select
 
 from noria.errors import NotFound
+from noria.store.bodies import inflated
 from noria.store.database import Database
 from noria.store.governance import document_uses, feedback, marks, turns
 from noria.store.schema import payloads, spans
 from noria.store.spans import as_spans
-from noria.store.text import inflated
 from noria.types import Label, Span, SpanKind
 
 __all__ = [
