@@ -16,6 +16,7 @@ from noria.errors import ApiError, ConfigError, NoriaError
 if TYPE_CHECKING:
     from noria.apps.plain import Opened
     from noria.config import Config
+    from noria.evals.evaluation.folder import Folder
     from noria.evals.evaluation.report import Report
     from noria.evals.evaluation.running import Plan
     from noria.store import Key
@@ -90,6 +91,7 @@ def run(
     async def work(opened: Opened, key: Key, progress: Any) -> None:
         outcome = await evaluate(plan, out, gateway=opened.gateway, key=key, progress=progress)
         await write_costs(outcome.folder, opened.db, _take_in(opened))
+        _register(opened, outcome.folder)
 
     with_home(
         work,
@@ -176,6 +178,8 @@ def gate(
                 folder, rows, who, gateway=opened.gateway, key=key, repeats=repeats,
                 concurrency=concurrency, progress=one_more,
             )  # fmt: skip
+            if save:
+                _register(opened, folder)
 
         with_home(work, options.budget(budget), f"gate {data.name}")
         now = read_results(folder)
@@ -232,6 +236,15 @@ def _announce(plan: Plan, opened: Opened, yes: bool) -> None:
         note(f"Without a known price, and not in that sum: {', '.join(told.unpriced)}.")
     if told.nano and not yes:
         typer.confirm("Begin?", abort=True, err=True)
+
+
+def _register(opened: Opened, folder: Folder) -> None:
+    """Put the evaluation on the list that the pages show."""
+    from noria.evals.evaluation.registry import register
+    from noria.evals.evaluation.report import report_of
+    from noria.evals.evaluation.results import read_results
+
+    register(opened.db, folder, report_of(read_results(folder)))
 
 
 def _take_in(opened: Opened) -> Callable[[], int]:

@@ -19,10 +19,8 @@ from noria.types import new_span_id
 
 __all__ = [
     "ANYBODY", "WINNERS", "Battle", "PairCount", "Turn", "add_turn", "asked_before", "count_pairs",
-    "each_battle",
-    "exclude_battles", "excluded_by_reason", "find_battle", "list_battles", "next_waiting",
-    "open_battle",
-    "record_battle", "vote", "votes_of",
+    "count_waiting", "each_battle", "exclude_battles", "excluded_by_reason", "find_battle",
+    "list_battles", "next_waiting", "open_battle", "record_battle", "vote", "votes_of",
 ]  # fmt: skip
 
 ANYBODY = "*"
@@ -257,6 +255,15 @@ def next_waiting(db: Database) -> Battle | None:
             .limit(1)
         ).scalar()
         return None if identity is None else _find(connection, identity)
+
+
+def count_waiting(db: Database, arena: str) -> int:
+    """How many battles of an arena wait for anybody's vote."""
+    query = select(func.count()).where(
+        battles.c.voter == ANYBODY, battles.c.winner.is_(None), battles.c.arena == arena
+    )
+    with db.read() as connection:
+        return int(connection.execute(query).scalar() or 0)
 
 
 def votes_of(db: Database, voter: str, limit: int = 500) -> list[Battle]:

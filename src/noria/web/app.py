@@ -23,7 +23,9 @@ from noria.web.pages import (
     battles,
     chat,
     conversations,
+    evaluations,
     indexes,
+    judges,
     keys,
     leaderboard,
     models,
@@ -59,6 +61,8 @@ def build(context: Context) -> Starlette:
         *arena.routes,
         *leaderboard.routes,
         *battles.routes,
+        *evaluations.routes,
+        *judges.routes,
         *keys.routes,
         *models.routes,
     ]

@@ -64,6 +64,7 @@ RAIL: tuple[tuple[str, tuple[Place, ...]], ...] = (
     (
         "Judge",
         (
+            Place("Evaluations", "/evaluations", "e", admin=True),
             Place("Arena", "/arena", "a"),
             Place("Leaderboard", "/leaderboard", "l"),
             Place("Battles", "/battles", "b"),
@@ -150,11 +151,11 @@ def must_be_admin(request: Request) -> None:
 
 def shades_of(request: Request, by: Literal["model", "team"]) -> dict[str, str]:
     """The colour of every model or team that ever called."""
-    from noria.store import spend
+    from noria.store.reports import tally
 
     renderer: Renderer = request.app.state.renderer
     palette = renderer.palette if by == "model" else Palette(())
-    return palette(row.name for row in spend(context_of(request).db, by))
+    return palette(tally(context_of(request).db, by))
 
 
 async def in_thread(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from noria.errors import NotFound
-from noria.web.render import context_of, in_thread, key_of, page
+from noria.web.render import context_of, in_thread, key_of, must_be_admin, page
 
 __all__ = ["routes"]
 
@@ -51,4 +52,32 @@ async def show(request: Request) -> Response:
     return page(request, "battle.html", {"battle": battle})
 
 
-routes = [Route("/battles", browse), Route("/battles/{id}", show)]
+async def compare(request: Request) -> Response:
+    """The next battle that waits for a person, without its names."""
+    must_be_admin(request)
+    from noria.store.battles import next_waiting
+
+    battle = await in_thread(next_waiting, context_of(request).db)
+    return page(request, "compare.html", {"battle": battle})
+
+
+async def decide(request: Request) -> Response:
+    """A person's vote on a battle that waited; then the next one."""
+    must_be_admin(request)
+    from noria.store.battles import WINNERS, vote
+
+    form = await request.form()
+    winner = str(form.get("winner", ""))
+    if winner not in WINNERS:
+        raise HTTPException(400, f"winner must be one of {', '.join(WINNERS)}.")
+    identity, key = request.path_params["id"], key_of(request)
+    await in_thread(vote, context_of(request).db, identity, key.id, winner, None)
+    return RedirectResponse(f"/battles/{identity}", 303)
+
+
+routes = [
+    Route("/battles", browse),
+    Route("/battles/next", compare),
+    Route("/battles/{id}", show),
+    Route("/battles/{id}/vote", decide, methods=["POST"]),
+]

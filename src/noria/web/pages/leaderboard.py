@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from noria.errors import NoriaError
 from noria.web import standings as drawing
 from noria.web.pages.arena import CATEGORIES
 from noria.web.render import context_of, in_thread, page, shades_of
@@ -17,6 +18,7 @@ from noria.web.render import context_of, in_thread, page, shades_of
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+    from noria.config import Config
     from noria.evals import Leaderboard, Rating, Tally
     from noria.store import Database
 
@@ -48,12 +50,37 @@ class Standing:
     shares: list[list[float | None]]
     excluded: dict[str, int]
     costs: dict[str, int]
+    waiting: int
+    """Battles that wait for a person's vote."""
+    problem: str | None
+    """Why style cannot be accounted for; then the ratings are as without."""
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """A challenger and the one it is held against."""
+
+    champion: str
+    challenger: str
+    chance: float | None
+    """How probable it is that the challenger is at least as good; None before both are rated."""
+    champion_nano: int | None
+    challenger_nano: int | None
+    """What one answer costs."""
+
+    @property
+    def saving(self) -> float | None:
+        """The share of its cost that an answer of the challenger saves."""
+        if not self.champion_nano or self.challenger_nano is None:
+            return None
+        return 1 - self.challenger_nano / self.champion_nano
 
 
 async def show(request: Request) -> Response:
     """The ratings by the votes that the address names."""
-    db, query = context_of(request).db, request.query_params
-    standing = await in_thread(_standing, db, query)
+    config, query = context_of(request).config, request.query_params
+    arena = query.get("arena", "")
+    standing = await in_thread(_standing, context_of(request).db, query, arena)
     board = standing.board
     shades = await in_thread(shades_of, request, "model")
     axis = drawing.axis_of(board.ratings)
@@ -72,28 +99,53 @@ async def show(request: Request) -> Response:
         "source": _source(query),
         "categories": CATEGORIES,
         "style": "style" in query,
+        "arena": arena,
+        "arenas": ["", *config.shadow],
+        "challenge": _challenge(config, arena, standing),
+        "waiting": standing.waiting,
+        "problem": standing.problem,
     }
     return page(request, "leaderboard.html", values)
 
 
 def _source(query: QueryParams) -> str:
-    source = query.get("votes", "human")
-    return source if source in SOURCES else "human"
+    # Where challengers fight, judges vote too.
+    usual = "both" if query.get("arena") else "human"
+    source = query.get("votes", usual)
+    return source if source in SOURCES else usual
 
 
-def _standing(db: Database, query: QueryParams) -> Standing:
+def _challenge(config: Config, arena: str, standing: Standing) -> Challenge | None:
+    settings = config.shadow.get(arena)
+    if settings is None:
+        return None
+    rated = {one.model for one in standing.board.ratings}
+    chance = None
+    if {arena, settings.challenger} <= rated:
+        chance = standing.board.chance_of_at_least(settings.challenger, arena)
+    costs = standing.costs
+    return Challenge(
+        arena, settings.challenger, chance, costs.get(arena), costs.get(settings.challenger)
+    )
+
+
+def _standing(db: Database, query: QueryParams, arena: str) -> Standing:
     from noria.evals import rate
     from noria.evals.arena import export_rows, tally_of
     from noria.store import spend
-    from noria.store.battles import excluded_by_reason
+    from noria.store.battles import count_waiting, excluded_by_reason
 
     sources = SOURCES[_source(query)][1]
     category = query.get("category") or None
-    tally: Tally = tally_of(db, sources=sources, category=category)
+    problem = None
+    tally: Tally = tally_of(db, sources=sources, arena=arena, category=category)
     if "style" in query:
         # The measures of style stand in the answers, so every battle is read.
-        rows = (row for row in export_rows(db, arena="") if row["source"] in sources)
-        board = rate(rows, style=True, category=category)
+        rows = (row for row in export_rows(db, arena=arena) if row["source"] in sources)
+        try:
+            board = rate(rows, style=True, category=category)
+        except NoriaError as impossible:
+            board, problem = rate(tally), impossible.message
     else:
         board = rate(tally)
     seen = tally.win_matrix()
@@ -102,8 +154,10 @@ def _standing(db: Database, query: QueryParams) -> Standing:
     shares = [
         [None if row == column else seen.rate(row, column) for column in names] for row in names
     ]
-    costs = {row.name: row.spent_nano // row.calls for row in spend(db, "model") if row.calls}
-    return Standing(board, names, shares, excluded_by_reason(db, sources=sources), costs)
+    spent = [*spend(db, "model"), *spend(db, "app")]
+    costs = {row.name: row.spent_nano // row.calls for row in spent if row.name and row.calls}
+    excluded = excluded_by_reason(db, sources=sources, arena=arena)
+    return Standing(board, names, shares, excluded, costs, count_waiting(db, arena), problem)
 
 
 routes = [Route("/leaderboard", show)]
