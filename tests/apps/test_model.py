@@ -252,6 +252,12 @@ def test_what_is_no_tool(home: Home, tools: Any) -> None:
         ask("Help.", question="?", tools=tools)
 
 
+def test_a_stream_is_text() -> None:
+    for wrong in ({"tools": [weather]}, {"returns": bool}):
+        with pytest.raises(NoriaError, match="a stream gives text"):
+            Model(MODEL).stream("x", question="?", **wrong)
+
+
 # Time, failures, other loops
 
 

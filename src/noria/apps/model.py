@@ -16,7 +16,7 @@ from noria.apps.messages import Image, Message, make_messages
 from noria.apps.plain import current_place, in_place
 from noria.apps.tools import Tools
 from noria.apps.typed import Form, Unreadable
-from noria.errors import AnswerError, ApiError
+from noria.errors import AnswerError, ApiError, NoriaError
 from noria.gateway.inside import complete, stream
 from noria.gateway.request import Endpoint
 
@@ -161,6 +161,9 @@ class Model:
             ApiError: while it is read: the call was refused, failed, or broke off.
             NoriaError: an argument cannot be used.
         """
+        for name in ("returns", "tools"):
+            if name in inputs:
+                raise NoriaError(f"{name}: a stream gives text as it comes.", "Use ask instead.")
         return AnswerStream(self, make_messages(instructions, inputs, history, images))
 
     def stream_sync(self, instructions: str, /, **keywords: Any) -> Iterator[str]:
