@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markupsafe import escape
 
 from noria.store import evidence_of, find_spans
+from noria.types import new_span_id, new_trace_id
 from noria.web.transcript import Room
 from noria.web.tree import grow, window
 from tests.support.seed_apps import NOTES, give, run
@@ -100,6 +101,22 @@ def test_feedback_joins_the_run(site: Site, trace: str) -> None:
     remarks = evidence_of(site.seeded.db, trace).remarks
     assert [(one.user, one.score) for one in remarks] == [("ana", -1), ("ana", 1)]
     assert remarks[-1].comment == "Now it is right."
+
+
+def test_a_search_of_another_system_shows_what_it_found(site: Site, admin: httpx2.Client) -> None:
+    trace = new_trace_id()
+    assert site.seeded.journal is not None
+    site.seeded.journal.append(
+        {"t": "span", "id": new_span_id(), "trace": trace, "kind": "search", "name": "retriever",
+         "at": time.time_ns(), "ms": 3.0, "status": "ok", "cost": 0,
+         "key": site.seeded.keys["ana"].id},
+        b'{"query": "What is it?"}',
+        b'[{"content": "A text <i>of</i> a page", "id": "doc1", "score": 0.5}, "odd", {"id": 7}]',
+    )  # fmt: skip
+    page = admin.get(f"/traces/{trace}").text
+    assert "What is it?" in page
+    assert "A text &lt;i&gt;of&lt;/i&gt; a page" in page
+    assert "2 passages" in page
 
 
 def test_a_conversation_is_its_callers(site: Site) -> None:

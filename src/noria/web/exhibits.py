@@ -69,11 +69,14 @@ def passages(searches: Iterable[Recorded], evidence: Evidence, room: Room) -> li
     given: list[Passage] = []
     for recorded in searches:
         answered = _answered(recorded.response)
-        for place, one in enumerate(_documents(recorded.span)):
+        # A search of another system says all it knows in its answer.
+        for place, one in enumerate(_documents(recorded.span) or answered):
+            if not one:
+                continue
             document, index = str(one.get("id", "")), str(one.get("index", ""))
             deleted_ns, redacted_ns = gone.get((recorded.span.id, index, document), (None, None))
             found = answered[place] if place < len(answered) and redacted_ns is None else {}
-            text = str(found.get("text") or "")
+            text = str(found.get("text") or found.get("content") or "")
             shown, cut = room.take(text, _LONGEST)
             score = one.get("score")
             given.append(
@@ -93,7 +96,7 @@ def question(request: bytes | None, room: Room) -> str:
     """What a search was asked."""
     asked = _json(request)
     if isinstance(asked, dict):
-        asked = asked.get("question")
+        asked = asked.get("question") or asked.get("query")
     return room.take(asked)[0] if isinstance(asked, str) else ""
 
 

@@ -179,10 +179,14 @@ def _read(db: Database, key: Key, identity: str, wanted: str | None) -> Run | No
         return Run(spans, Recorded(chosen, None, None, None), evidence, [], readable)
     recorded = content_of(db, chosen)
     if chosen is spans[0]:
-        searches = [content_of(db, one) for one in spans if _given(one)]
+        searches = [content_of(db, one) for one in spans if _searched(one)]
     else:
-        searches = [recorded] if _given(chosen) else []
+        searches = [recorded] if _searched(chosen) else []
     return Run(spans, recorded, evidence, searches, readable)
+
+
+def _searched(span: Span) -> bool:
+    return span.kind is SpanKind.SEARCH or bool(_given(span))
 
 
 def _given(span: Span) -> list[object]:
