@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from noria.retrieval import (
     list_chunks,
     list_documents,
     list_indexes,
+    search_index,
 )
 from noria.store import answers_of, find_trace
 from noria.testing import Fault, Reply
@@ -382,3 +384,64 @@ def test_a_store_that_is_not_there_is_told(house: House) -> None:
     house.write("a.md", "A document.")
     with pytest.raises(NotFound, match="no vector store 'milvus'"):
         build(house, handbook(house, store="milvus"))
+
+
+def test_a_stricter_rule_holds_from_the_first_search_of_the_next_process(house: House) -> None:
+    """Whoever changes the rules and starts again never serves a search by the old ones."""
+    house.write("a.md", "The price of cheese.")
+    build(house, handbook(house))
+    reader = house.key()
+    stricter = handbook(house, label="confidential")
+
+    async def by_name(place: Place) -> object:
+        return await search_index(place, "handbook", "price of cheese")
+
+    assert len(house.run(by_name, reader)) == 1
+    assert house.run(lambda _: stricter.search("price of cheese"), reader) == []
+    assert house.run(by_name, reader) == []
+
+
+def test_a_change_made_meanwhile_holds_from_the_first_search(house: House) -> None:
+    house.write("a.md", "The price of cheese.")
+    build(house, handbook(house))
+    house.write("a.md", "---\ngrants: [finance]\n---\nThe price of cheese.")
+    again = handbook(house)
+    assert house.run(lambda _: again.search("price of cheese"), house.key()) == []
+
+
+def test_a_search_while_the_rules_are_applied_anew_waits_or_is_refused(house: House) -> None:
+    house.write("a.md", "The price of cheese.")
+    build(house, handbook(house))
+    reader = house.key()
+    opened, go_on = threading.Event(), threading.Event()
+
+    def source() -> Any:
+        opened.set()
+        assert go_on.wait(20)
+        yield {"id": "a", "text": "The price of cheese.", "grants": ["finance"]}
+
+    changed = handbook(house, source=source)
+
+    async def work(place: Place) -> None:
+        passing = asyncio.create_task(changed.build(place))
+        await asyncio.to_thread(opened.wait)
+        with pytest.raises(NoriaError, match="not ready"):
+            await search_index(place, "handbook", "cheese")
+        waiting = asyncio.create_task(changed.search("cheese"))
+        await asyncio.wait([waiting], timeout=0.2)
+        assert not waiting.done()
+        go_on.set()
+        assert await waiting == []
+        assert (await passing).removed == 1
+
+    house.run(work, reader)
+
+
+def test_a_source_that_is_away_at_the_start_leaves_the_index_as_it_was(house: House) -> None:
+    house.write("a.md", "The price of cheese.")
+    build(house, handbook(house))
+    (house.docs / "a.md").rename(house.folder / "a.md")
+    house.docs.rmdir()
+    assert ids(search(house, handbook(house), "price")) == ["docs/a.md"]
+    with pytest.raises(NoriaError, match="there is nothing at"):
+        search(house, handbook(house, grants=lambda _: None), "price")

@@ -76,7 +76,11 @@ class Report:
 
 
 async def run_pass(
-    index: Index, library: Library, place: Place, progress: Progress | None
+    index: Index,
+    library: Library,
+    place: Place,
+    progress: Progress | None,
+    has_read: Callable[[], None],
 ) -> Report:
     """Bring an index up to date with its source. One process at a time does this for an index.
 
@@ -85,6 +89,7 @@ async def run_pass(
         library: where it is kept.
         place: on whose account texts are embedded.
         progress: told how far it has come, from any thread.
+        has_read: called when the source was read and what is gone was dropped.
 
     Raises:
         NoriaError: the source cannot be listed, or the embedding model cannot be asked.
@@ -95,6 +100,7 @@ async def run_pass(
         started = time.monotonic()
         await asyncio.to_thread(_read, index, library, report, tell)
         report.read_seconds = round(time.monotonic() - started, 3)
+        has_read()
         started = time.monotonic()
         report.embedded, report.words_only = await fill(library, place, tell)
         report.embed_seconds = round(time.monotonic() - started, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import threading
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from noria.retrieval.library import Library
 
 __all__ = ["Index"]
+
+log = logging.getLogger("noria.retrieval")
 
 Source = str | Path | Callable[[], Any] | Sequence[str | Path]
 """A glob, a list of globs and addresses, or a function that yields documents."""
@@ -84,7 +87,7 @@ class Index:
         self.name = name
         self.source = source
         self.embed = embed
-        self.chunk = Chunking(tokens=chunk) if isinstance(chunk, int) else chunk
+        self.chunk = Chunking.of(chunk)
         try:
             self.label = label if callable(label) else read_label(label)
             self.grants = grants if callable(grants) else read_grants(grants)
@@ -97,7 +100,8 @@ class Index:
         self._ambient = ambient
         self._library: Library | None = None
         self._lock = threading.Lock()
-        self._passing: Future[Report] | None = None
+        self._passing: _Pass | None = None
+        self._looked = False
 
     def __repr__(self) -> str:
         return f"Index({self.name!r})"
@@ -177,7 +181,7 @@ class Index:
         waits for that one.
 
         Args:
-            place: on whose account; by default the owner of the home.
+            place: on whose account; by default that of whoever is asking.
             progress: called with the stage (`read`, `embed`), how much is done, and of how much.
 
         Raises:
@@ -185,29 +189,51 @@ class Index:
         """
         with self._lock:
             under_way = self._passing
-            if under_way is None or under_way.done():
-                mine: Future[Report] = Future()
-                self._passing = mine
-        if under_way is not None and not under_way.done():
-            return await asyncio.shield(asyncio.wrap_future(under_way))
+            mine = None
+            if under_way is None or under_way.whole.done():
+                mine = self._passing = _Pass()
+        if mine is None:
+            assert under_way is not None
+            return await asyncio.shield(asyncio.wrap_future(under_way.whole))
         from noria.retrieval.building import run_pass
 
         try:
             place = place or await self._place()
             library = await self._open(place)
-            report = await run_pass(self, library, place, progress)
+            report = await run_pass(self, library, place, progress, mine.has_read)
         except BaseException as failure:
-            mine.set_exception(failure)
-            mine.exception()  # somebody has looked at it
+            mine.fail(failure)
             raise
-        mine.set_result(report)
+        mine.whole.set_result(report)
         return report
 
     async def ready(self, place: Place | None = None) -> Library:
-        """Wait until everything was indexed once; begin to, if nobody has."""
+        """Wait until this process has looked at the source once, so that who may see what is as it
+        stands there now, and until everything was indexed once; begin to, if nobody has.
+
+        A source that cannot be listed now leaves the index as it was, unless nobody can say any
+        more who may see what.
+
+        Raises:
+            NoriaError: the documents could not be indexed.
+        """
         library = await self._open(place or await self._place())
-        if not await asyncio.to_thread(library.is_built):
-            await self.build()
+        if self._looked:
+            return library
+        built = await asyncio.to_thread(library.is_built)
+        with self._lock:
+            under_way = self._passing
+        try:
+            if under_way is None or under_way.whole.done():
+                await self.build()
+            else:
+                first = under_way.read if built else under_way.whole
+                await asyncio.shield(asyncio.wrap_future(first))
+        except (NoriaError, OSError) as failure:
+            if not built or callable(self.label) or callable(self.grants):
+                raise
+            log.warning("the index %s is searched as it was: %s", self.name, failure)
+        self._looked = True
         return library
 
     async def remove(self, document: str) -> None:
@@ -238,3 +264,25 @@ class Index:
         if self._library is None:
             self._library = await asyncio.to_thread(open_library, self, place.gateway.config)
         return self._library
+
+
+class _Pass:
+    """A pass under way, and how far it is."""
+
+    def __init__(self) -> None:
+        self.read: Future[None] = Future()
+        """Done when the source was read and what is gone was dropped."""
+        self.whole: Future[Report] = Future()
+
+    def has_read(self) -> None:
+        """Say that the source was read."""
+        self.read.set_result(None)
+
+    def fail(self, failure: BaseException) -> None:
+        """Say that it has failed, to whoever waits for it."""
+        if isinstance(failure, asyncio.CancelledError):
+            failure = NoriaError("Indexing was stopped.", "What is done is kept; index again.")
+        for end in (self.read, self.whole):
+            if not end.done():
+                end.set_exception(failure)
+                end.exception()  # whether or not anybody waits

@@ -7,7 +7,7 @@ import functools
 import os
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -208,8 +208,7 @@ def open_library(index: Index, config: Config) -> Library:
     db = shared_database(config)
     store = index.store or _usual_store(db)
     registry().vector_stores.find(store)
-    about = {
-        "app": index.app,
+    about: dict[str, Any] = {
         "source": described(index.source),
         "model": index.embed,
         "store": store,
@@ -223,16 +222,21 @@ def open_library(index: Index, config: Config) -> Library:
             }
         ).decode(),
     }
+    if index.app is not None:
+        about["app"] = index.app
     with db.write() as connection:
         row = connection.execute(select(indexes).where(indexes.c.name == index.name)).first()
         if row is None:
             connection.execute(insert(indexes).values(name=index.name, version=0, **about))
-        elif row.app != index.app and None not in (row.app, index.app):
+        elif None not in (row.app, index.app) and row.app != index.app:
             raise ConfigError(
                 f"The application {row.app} has an index {index.name} already.",
                 f"Give the index of {index.app} another name.",
             )
         else:
+            if (row.source, row.settings) != (about["source"], about["settings"]):
+                # Who may see what may be another matter now: no search before the next pass.
+                about["built_ns"] = None
             connection.execute(update(indexes).where(indexes.c.name == index.name).values(**about))
     if row is not None and (row.model, row.store) != (index.embed, store):
         _start_anew(Library(db, row.serial, row.name, row.model, row.store, row.dimensions))

@@ -43,13 +43,18 @@ async def search_index(
 
     Raises:
         NotFound: there is no such index.
-        NoriaError: an argument cannot be used.
+        NoriaError: an argument cannot be used, or the index is not built yet.
         ApiError: the model could not be asked, or the trace's mark not be kept.
     """
     from noria.retrieval.library import find_library, shared_database
 
     db = await asyncio.to_thread(shared_database, place.gateway.config)
     library = await asyncio.to_thread(find_library, db, name)
+    if not await asyncio.to_thread(library.is_built):
+        raise NoriaError(
+            f"The index {name} is not ready: its first pass has not ended.",
+            "`noria index build APP.py` makes one, and `noria serve APP.py` when it starts.",
+        )
     return await search_library(
         place, library, question, k=k, budget_tokens=budget_tokens, as_system=as_system
     )

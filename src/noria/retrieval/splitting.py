@@ -18,6 +18,9 @@ from noria.retrieval.tokens import PIECES, estimate_tokens
 __all__ = ["Chunking", "Passage", "split"]
 
 
+_OVERLAP = 32
+
+
 @dataclass(frozen=True, slots=True)
 class Chunking:
     """How documents are split.
@@ -28,8 +31,21 @@ class Chunking:
 
     tokens: int = 256
     """The most tokens of a passage (an estimate)."""
-    overlap: int = 32
+    overlap: int = _OVERLAP
     """How many of them may repeat the end of the passage before."""
+
+    @classmethod
+    def of(cls, given: object) -> Chunking:
+        """A chunking, or the most tokens of a passage.
+
+        Raises:
+            ConfigError: it is neither.
+        """
+        if isinstance(given, cls):
+            return given
+        if not isinstance(given, int) or isinstance(given, bool):
+            raise ConfigError(f"chunk: {given!r} is neither a number of tokens nor a Chunking.")
+        return cls(given, min(_OVERLAP, given // 8))
 
     def __post_init__(self) -> None:
         if not 16 <= self.tokens <= 8192:
