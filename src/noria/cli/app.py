@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import battles, chat, doctor, index, init, key, model, run, serve, spend, trace
+from noria.cli import battles, chat, data, doctor, index, init, key, model, run, serve, spend, trace
 from noria.cli import eval as evaluation
 
 __all__ = ["app"]
@@ -50,4 +50,5 @@ app.command("spend")(spend.spend)
 app.add_typer(trace.app, name="trace")
 app.add_typer(evaluation.app, name="eval")
 app.add_typer(battles.app, name="arena")
+app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

@@ -81,7 +81,7 @@ async def answer_all(
 
                 async def once() -> Answer:
                     # What was answered before is told again.
-                    said = [answer.trace_id for answer in answers]
+                    said = [one.trace_id for one in answers if contestant.reads(gateway)]
                     place = Place(gateway, await gateway.marks.after(key, said))
                     return await contestant.answer(tuple(messages), place)
 

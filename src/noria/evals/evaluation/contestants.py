@@ -23,6 +23,7 @@ from noria.gateway.tracing import Place, here
 
 if TYPE_CHECKING:
     from noria.apps import App
+    from noria.gateway import Gateway
 
 __all__ = ["Answer", "Contestant", "contestant_of"]
 
@@ -47,6 +48,9 @@ class Contestant(Protocol):
     model: str | None
     """The model that it asks, where that is known."""
 
+    def reads(self, gateway: Gateway) -> bool:
+        """Whether it may read documents for its answers, as an application does."""
+
     async def answer(self, messages: Sequence[Message], place: Place) -> Answer:
         """Answer the last of these messages.
 
@@ -69,6 +73,9 @@ class _Model:
         self.name = name
         self.model: str | None = name
         self._limit = {} if max_tokens is None else {"max_tokens": max_tokens}
+
+    def reads(self, gateway: Gateway) -> bool:
+        return gateway.applications is not None and bool(gateway.applications.find(self.name))
 
     async def answer(self, messages: Sequence[Message], place: Place) -> Answer:
         begun = time.monotonic()
@@ -96,6 +103,9 @@ class _Function:
         self._app, self._function, self._variant = app, function, variant
         chosen = app.variants[variant].model if variant else None
         self.model: str | None = chosen or app.model.name
+
+    def reads(self, gateway: Gateway) -> bool:
+        return True
 
     async def answer(self, messages: Sequence[Message], place: Place) -> Answer:
         question = {"question": messages[-1]["content"]}
