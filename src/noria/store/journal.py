@@ -22,9 +22,9 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import orjson
+from isal.isal_zlib import crc32
 
 from noria.errors import NoriaError, StoreUnavailable
 
