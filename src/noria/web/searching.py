@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-
-from noria.gateway.tracing import Place, Trace, here, span
-from noria.types import EVERY_GROUP, Label, SpanKind
+from noria.gateway.tracing import Place, Trace
+from noria.types import EVERY_GROUP
 from noria.web.context import Context
 from noria.web.render import in_thread
 
@@ -43,26 +41,16 @@ async def find_passages(
         ApiError: the embedding model could not be asked.
     """
     from noria.retrieval.library import find_library
+    from noria.retrieval.searching import search_index
 
-    library = await in_thread(find_library, context.db, index.name)
     gateway = context.gateway
     if gateway is None:
+        library = await in_thread(find_library, context.db, index.name)
         found = await in_thread(library.look_up, question, None, k, key.principal)
         return found[:k], None
     recording = context.config.recording.content and key.record_content
     place = Place(gateway, Trace(key), app=index.app, content=recording)
-    token = here.set(place)
-    try:
-        asked = orjson.dumps({"question": question, "k": k})
-        with span(SpanKind.SEARCH, index.name, request=asked) as work:
-            found = await library.find(place.within(work.id), question, k, key.principal)
-            found = found[:k]
-            mark = max((one.label for one in found), default=Label.PUBLIC)
-            await gateway.marks.raise_to(place.trace, mark)
-            work.attributes["documents"] = [one.used() for one in found]
-            work.response = orjson.dumps([one.shown() for one in found])
-    finally:
-        here.reset(token)
+    found = await search_index(place, index.name, question, k=k)
     return found, place.trace.id
 
 
