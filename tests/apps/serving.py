@@ -92,3 +92,30 @@ async def relay(question: str) -> str:
     """Asks the other application."""
     return await Model("support").ask(question)
 '''
+
+MIRROR = '''
+from noria import App
+
+app = App("mirror", model="mirror", record_content=False)
+
+
+@app.chat
+async def answer(question: str) -> str:
+    """Asks itself."""
+    return await app.model.ask(question)
+
+
+@app.task
+def whisper(text: str) -> str:
+    return text
+
+
+@app.task
+async def hold(name: str) -> None:
+    """Blocks its event loop for a minute."""
+    import time
+    from pathlib import Path
+
+    (Path(__file__).parent / name).touch()
+    time.sleep(60)
+'''

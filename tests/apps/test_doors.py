@@ -15,7 +15,7 @@ from noria.models import assemble
 from noria.store import evidence_of, find_trace, take_in
 from noria.testing import FakeProvider, Reply
 from noria.types import Label, Span, Status, Subject, Usage
-from tests.apps.serving import OTHER, SUPPORT
+from tests.apps.serving import MIRROR, OTHER, SUPPORT
 from tests.support.door import PRICES, Door, bearer, chat, wait_until
 
 
@@ -30,7 +30,7 @@ def provider() -> Iterator[FakeProvider]:
 def door(tmp_path_factory: pytest.TempPathFactory, provider: FakeProvider) -> Iterator[Door]:
     """Two workers before two applications."""
     settings = PRICES + '[prices."fake:loud"]\ninput = 1000.0\n'
-    apps = {"support.py": SUPPORT, "other.py": OTHER}
+    apps = {"support.py": SUPPORT, "other.py": OTHER, "mirror.py": MIRROR}
     door = Door(tmp_path_factory.mktemp("door"), provider, settings, workers=2, apps=apps)
     yield door.start()
     door.stop()
@@ -137,6 +137,10 @@ class TestChat:
         spans = {span.name: span for span in spans_of(door, trace)}
         assert set(spans) == {"other.relay", "support.answer"}
         assert spans["support.answer"].parent_id == spans["other.relay"].id
+
+    def test_one_that_asks_itself_comes_to_an_end(self, client: httpx2.Client) -> None:
+        refused = client.post("/v1/chat/completions", json=chat("Who?", model="mirror"))
+        assert (refused.status_code, error_of(refused)["code"]) == (400, "apps_too_deep")
 
 
 class TestRest:
@@ -288,6 +292,19 @@ class TestKeys:
         assert (run.name, run.user, call.user) == ("support.ask", "ann", "ann")
         assert call.parent_id == run.id
         assert (call.input_tokens, call.output_tokens, call.app) == (5, 2, "support")
+
+    def test_what_is_not_to_be_recorded_is_not_recorded_of_refusals_either(
+        self, door: Door, client: httpx2.Client
+    ) -> None:
+        client.post("/apps/mirror/whisper", json={"text": "plover"})
+        client.post("/apps/mirror/whisper", json={"txt": "plover"})
+        with door.client(door.key(models=["other"])) as stranger:
+            stranger.post("/apps/mirror/whisper", json={"text": "plover"})
+        spans = [span for span in door.spans(app="mirror") if span.name == "mirror.whisper"]
+        assert {str(span.status) for span in spans} == {"ok", "error", "refused"}
+        with door.database() as db:
+            kept = [one for span in spans for one in find_trace(db, span.trace_id)]
+        assert all(not one.request and not one.response for one in kept)
 
     def test_forged_headers_say_nothing(self, door: Door, client: httpx2.Client) -> None:
         stranger = door.key(user="eve", clearance=Label.PUBLIC)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -15,6 +17,7 @@ from noria.apps.directory import Phase, read_apps
 from noria.models import assemble
 from noria.store import find_trace, take_in
 from noria.types import Status
+from tests.apps.serving import MIRROR
 from tests.support.door import Door, chat, wait_until
 
 APP = """
@@ -220,6 +223,40 @@ def test_a_killed_host_takes_its_processes_along_and_comes_back(shop: Door) -> N
     runner.wait(30)
     with shop.client(shop.key()) as client:
         assert say(client) == "old to the end"
+
+
+def test_a_killed_host_takes_a_blocked_process_along(new_door: Callable[..., Door]) -> None:
+    door = new_door(apps={"app.py": MIRROR})
+    runner = psutil.Process(door.app("mirror").pid)
+    host = runner.parent()
+    assert host is not None
+    with door.connect() as caller:
+        body = b'{"name": "held"}'
+        caller.sendall(
+            b"POST /apps/mirror/hold HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (door.key().encode(), len(body), body)
+        )
+        wait_until((door.folder / "held").exists, 30)
+        host.kill()
+        runner.wait(40)
+    with door.client(door.key()) as client:
+        answer = client.post("/apps/mirror/whisper", json={"text": "again"})
+        assert answer.json() == "again"
+
+
+def test_a_file_that_is_not_there_is_said_at_once(new_door: Callable[..., Door]) -> None:
+    door = new_door()
+    done = subprocess.run(
+        [sys.executable, "-m", "noria.cli", "serve", "nothing.py", "--port", "0"],
+        cwd=door.folder,
+        env=os.environ | {"NORIA_HOME": str(door.folder / "other")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "There is no file nothing.py." in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_kill_of_everything_keeps_what_was_seen(shop: Door) -> None:

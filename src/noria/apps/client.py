@@ -32,6 +32,7 @@ __all__ = ["AppClient", "Served"]
 
 _FOREVER = float("inf")
 _LONGEST_CONVERSATION = 200
+_DEEPEST = 8
 _BYTES_PER_TOKEN = 4
 
 
@@ -50,7 +51,11 @@ class Served:
 
     async def answer(self, request: Request, key: Key, sink: Sink, place: Place | None) -> None:
         """Answer a chat call. What `noria.gateway.Application` asks for."""
-        visit = self.visit(key, place, stream=request.stream)
+        try:
+            visit = self.visit(key, place, stream=request.stream)
+        except ApiError as refusal:
+            sink.fail([], refusal)
+            return
         await self.client.forward(self, visit, key, request.raw, sink)
 
     def visit(self, key: Key, place: Place | None, **more: Any) -> Visit:
@@ -72,6 +77,13 @@ class Served:
                 f"x-noria-conversation has over {_LONGEST_CONVERSATION} characters.",
                 param="x-noria-conversation",
             )  # fmt: skip
+        depth = place.depth + 1 if place is not None and place.app is not None else 0
+        if depth > _DEEPEST:
+            raise ApiError(
+                400, "apps_too_deep",
+                f"{self.name} was called by an application inside {_DEEPEST} others. Do they call "
+                "each other?",
+            )  # fmt: skip
         return Visit(
             self.manifest.name,
             key.id,
@@ -80,6 +92,7 @@ class Served:
             place.span_id if place is not None else None,
             conversation,
             variant=self.variant,
+            depth=depth,
             **more,
         )
 
@@ -225,7 +238,7 @@ class AppClient(Applications):
             Trace(key, visit.trace),
             visit.parent,
             app,
-            content and key.record_content,
+            content and key.record_content and served.manifest.record_content,
         )
         name = f"{app}.{visit.function}" if visit.function else app
         work = Work(place, SpanKind.APP, name, request=body, stream=visit.stream)
@@ -243,6 +256,8 @@ class AppClient(Applications):
 
 def _unreachable(served: Served, failure: UpstreamFailure, begun: bool, unheard: bool) -> ApiError:
     name = served.manifest.name
+    if failure.code == "upstream_too_large":
+        return ApiError(502, "upstream_too_large", f"The answer of {name} has over 64 MiB.")
     if begun:
         return ApiError(502, "app_died", f"The process of {name} ended in mid-answer.")
     if not unheard:

@@ -26,6 +26,7 @@ def describe(app: App) -> Manifest:
         description=app.description,
         model=app.model_name(),
         budget=str(app.budget) if app.budget else None,
+        record_content=app.record_content,
         functions=[
             {
                 "name": function.name,

@@ -70,6 +70,8 @@ class Manifest:
     """Each with name, target, sample, at_least, and severity."""
     indexes: list[dict[str, Any]] = field(default_factory=list)
     """Each with name, state (`building`, `ready`, `failed`), error, and refresh (a cron line)."""
+    record_content: bool = True
+    """Whether what goes in and out is kept."""
     variants: dict[str, dict[str, Any]] = field(default_factory=dict)
     """What each variant sets, by its name."""
 

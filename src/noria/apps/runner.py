@@ -13,6 +13,8 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -50,6 +52,7 @@ def main() -> None:
     )
     # Nothing may be asked of a model while the file is imported: nobody is asking.
     os.environ["NORIA_APP"] = str(given.file)
+    threading.Thread(target=_end_with_host, args=(os.getppid(),), daemon=True).start()
     from noria.apps.threads import follow_threads
 
     follow_threads()
@@ -57,6 +60,14 @@ def main() -> None:
     import uvloop
 
     uvloop.run(_live(given, apps, failure))
+
+
+def _end_with_host(host: int) -> None:
+    """End, when the host is gone, also where user code blocks the event loop that would notice."""
+    while os.getppid() == host:
+        time.sleep(_LOOK_SECONDS)
+    time.sleep(_STOP_SECONDS + _LOOK_SECONDS)
+    os._exit(1)
 
 
 def _load(file: Path) -> tuple[list[App], str | None]:

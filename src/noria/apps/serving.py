@@ -86,8 +86,9 @@ class AppReception(Reception):
             trace,
             visit.parent,
             app.name,
-            self.config.recording.content and key.record_content,
+            self.config.recording.content and key.record_content and app.record_content,
             counted=True,
+            depth=visit.depth,
         )
         talk = Talk(self._db, self._gateway.marks, trace, app.name, visit.conversation)
         if visit.function is None:

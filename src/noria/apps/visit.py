@@ -33,6 +33,8 @@ class Visit:
     """The function that is called with a JSON object; None: the chat function, with a chat
     request."""
     variant: str | None = None
+    depth: int = 0
+    """How many runs of applications it is inside of."""
     stream: bool = False
     """The answer is wanted piece by piece."""
 

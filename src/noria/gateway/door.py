@@ -24,10 +24,10 @@ from noria.gateway.asgi import ASGIApp, run_asgi
 from noria.gateway.call import Call
 from noria.gateway.core import Gateway, may_use
 from noria.gateway.incoming import Incoming
+from noria.gateway.joining import PLACE_HEADERS, named_place
 from noria.gateway.lane import Cancellable, Lane
 from noria.gateway.reception import Reception
 from noria.gateway.request import Endpoint
-from noria.gateway.tracing import PLACE_HEADERS, named_place
 from noria.store import Key
 
 __all__ = ["Door"]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from noria.gateway.core import Gateway
     from noria.store import Database, Key
 
-__all__ = ["Marks", "Place", "Trace", "Work", "here", "named_place", "span", "stopped"]
+__all__ = ["Marks", "Place", "Trace", "Work", "here", "span", "stopped"]
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +53,8 @@ class Place:
     """Whether inputs and outputs are recorded."""
     counted: bool = False
     """The run was counted in its key's limits when it came in, so what it calls is not."""
+    depth: int = 0
+    """How many runs of other applications this one is inside of."""
     conversation: str | None = None
     """The conversation that a request from outside goes on with, by its caller's name for it."""
 
@@ -71,41 +72,6 @@ stopped: ContextVar[asyncio.AbstractEventLoop | None] = ContextVar("noria_stoppe
 # A forked process has neither the event loop nor the journal of its parent, and one of a pool
 # outlives the run in which it was made: it must never work in the name of that run's caller.
 os.register_at_fork(after_in_child=lambda: here.set(None))
-
-PLACE_HEADERS = (b"x-noria-trace", b"x-noria-conversation")
-"""With either of these a caller goes on with something; without them a run is new."""
-_TRACE = re.compile(rb"[0-9a-f]{32}")
-_SPAN = re.compile(rb"[0-9a-f]{16}")
-
-
-async def named_place(
-    gateway: Gateway, key: Key, header: Callable[[bytes], bytes | None]
-) -> Place | None:
-    """The place that a request's headers name: a trace of the same key to go on with
-    (`x-noria-trace`, `x-noria-parent`), a conversation (`x-noria-conversation`), or both.
-
-    Args:
-        gateway: the core of this process.
-        key: who asks.
-        header: gives the value of a header by its name.
-
-    Returns: None where they name nothing, or a trace that is not the key's own.
-
-    Raises:
-        ApiError: 503 when the store does not answer.
-    """
-    joining, talking = map(header, PLACE_HEADERS)
-    if joining is None and talking is None:
-        return None
-    found = None
-    if joining is not None and _TRACE.fullmatch(joining):
-        found = await gateway.marks.join(key, joining.decode())
-    conversation = talking.decode("latin-1") if talking else None
-    if found is None:
-        return Place(gateway, Trace(key), conversation=conversation) if conversation else None
-    parent = header(b"x-noria-parent")
-    above = parent.decode() if parent is not None and _SPAN.fullmatch(parent) else None
-    return Place(gateway, found, above, conversation=conversation)
 
 
 class Marks:

@@ -87,6 +87,8 @@ class _Door:
 
         assert context.request is not None
         key = context.request.state.key
+        client = self._gateway.applications
+        functions = _functions(client) if isinstance(client, AppClient) else ()
         tools = [
             types.Tool(
                 name=_tool(manifest, function),
@@ -95,7 +97,7 @@ class _Door:
                 input_schema=function["parameters"],
                 output_schema=_object(function["returns"]),
             )
-            for manifest, function in _functions(client_of(self._gateway))
+            for manifest, function in functions
             if may_use(key, manifest.name)
         ]
         return types.ListToolsResult(tools=tools)
@@ -107,10 +109,10 @@ class _Door:
 
         request = context.request
         assert request is not None
-        app, function = _find(client_of(self._gateway), asked.name)
         body = orjson.dumps(asked.arguments or {})
         meta: dict[str, Any] = {}
         try:
+            app, function = _find(client_of(self._gateway), asked.name)
             served = client_of(self._gateway).get(app)
             place = await place_of(self._gateway, request)
             visit = served.visit(request.state.key, place, function=function)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from noria.apps.client import AppClient, Served
 from noria.errors import ApiError
-from noria.gateway.tracing import Place, named_place
+from noria.gateway.joining import named_place
+from noria.gateway.tracing import Place
 
 if TYPE_CHECKING:
     from starlette.requests import Request
