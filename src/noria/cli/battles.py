@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,7 +111,7 @@ def judge(
             progress("judge", done, found)
 
         failed = await judge_battles(
-            opened.db, battles, asked, asker(opened.gateway, key), concurrency=concurrency,
+            opened.db, battles, asked, partial(asker, opened.gateway, key), concurrency=concurrency,
             progress=one_more,
         )  # fmt: skip
 
