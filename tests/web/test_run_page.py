@@ -172,9 +172,14 @@ def test_texts_above_a_clearance_are_not_shown(site: Site, trace: str) -> None:
                 for what in ("request", "response", "curl", "python")
             ]
             assert not [text for text in texts if secret in text]
+        assert marked not in client.get("/traces", params={"q": secret}).text
         assert secret not in client.get(f"/traces/{marked}/documents").text
         assert secret not in client.get(f"/traces/{marked}/figures").text
         assert "A plan can be refunded" in client.get(f"/traces/{trace}").text
+    with site.sign_in() as client:
+        found = client.get("/traces", params={"q": secret}).text
+        assert marked in found
+        assert "label confidential" in found
 
 
 def test_anothers_run_does_not_exist(site: Site, trace: str) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "evidence_of",
     "find_trace",
     "find_tree",
+    "marks_of",
 ]
 
 
@@ -156,6 +157,19 @@ def _sums_of(db: Database, trace_ids: Collection[str]) -> dict[str, tuple[int, i
             .group_by(spans.c.trace_id)
         ).all()
     return {trace_id: (int(cost), int(came), int(went)) for trace_id, cost, came, went in rows}
+
+
+def marks_of(db: Database, rows: Collection[Span]) -> dict[str, Label]:
+    """The marks of these spans' traces, by trace; public ones are left out."""
+    if not rows:
+        return {}
+    with db.read() as connection:
+        found = connection.execute(
+            select(marks.c.trace_id, marks.c.label).where(
+                marks.c.trace_id.in_({span.trace_id for span in rows}), marks.c.label > 0
+            )
+        ).all()
+    return {trace_id: Label(label) for trace_id, label in found}
 
 
 def content_of(db: Database, span: Span) -> Recorded:

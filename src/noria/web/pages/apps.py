@@ -74,7 +74,7 @@ def apps_of(request: Request) -> dict[str, Manifest]:
     return {
         name: app
         for name, app in sorted(read_apps(context_of(request).home).items())
-        if may_use(key, name)
+        if may_use(key, name) or any(may_use(key, f"{name}@{one}") for one in app.variants)
     }
 
 

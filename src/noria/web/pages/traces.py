@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from noria.types import Span, SpanKind, Status, utc_now
+from noria.types import Label, Span, SpanKind, Status, utc_now
 from noria.web.render import context_of, in_thread, key_of, page
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Listing:
     """One page of rows."""
 
     rows: list[Span]
+    marks: dict[str, Label]
+    """The marks of their traces that are above public, by trace."""
     next: str | None
     """The cursor of the page after it."""
     looked_at: int | None
@@ -58,7 +60,7 @@ async def show(request: Request) -> Response:
     context, key = context_of(request), key_of(request)
     await in_thread(context.take_in)
     query = request.query_params
-    found = await in_thread(_find, context.db, query, None if key.admin else key.id)
+    found = await in_thread(_find, context.db, query, key)
     # htmx only takes the rows of the answer: the filters are on the screen already.
     partial = "hx-request" in request.headers
     values = {
@@ -104,9 +106,9 @@ def milliseconds(text: str) -> float | None:
     return float(match[1]) * _UNITS[match[2]] if match else None
 
 
-def _find(db: Database, query: QueryParams, own_key: str | None) -> Listing:
+def _find(db: Database, query: QueryParams, key: Key) -> Listing:
     from noria.store import find_spans
-    from noria.store.traces import add_up
+    from noria.store.traces import add_up, marks_of
 
     status, kind, worth = query.get("status"), query.get("kind"), _SORTS.get(query.get("sort", ""))
     since = _SINCE.get(query.get("since", ""))
@@ -117,7 +119,7 @@ def _find(db: Database, query: QueryParams, own_key: str | None) -> Listing:
         status=status if status in list(Status) else None,
         kind=kind if kind in list(SpanKind) else None,
         model=query.get("model") or None,
-        key_id=own_key or query.get("key") or None,
+        key_id=(query.get("key") or None) if key.admin else key.id,
         team=query.get("team") or None,
         app=query.get("app") or None,
         min_ms=milliseconds(query.get("over", "")),
@@ -126,11 +128,15 @@ def _find(db: Database, query: QueryParams, own_key: str | None) -> Listing:
         # Parts of a trace show only to those who look for what only a part has.
         roots_only=not any(query.get(name) for name in ("q", "model", "kind")),
     )
-    add_up(db, found.rows)
+    rows = add_up(db, found.rows)
+    if query.get("q"):
+        # Whoever may not read a text may not find out by searching that a word is in it.
+        over = marks_of(db, rows)
+        rows = [one for one in rows if over.get(one.trace_id, Label.PUBLIC) <= key.clearance]
     if worth is None:
-        return Listing(found.rows, found.next, None)
-    rows = sorted(found.rows, key=lambda span: worth(span) or 0, reverse=True)
-    return Listing(rows[:ROWS], None, len(rows))
+        return Listing(rows, marks_of(db, rows), found.next, None)
+    highest = sorted(rows, key=lambda span: worth(span) or 0, reverse=True)[:ROWS]
+    return Listing(highest, marks_of(db, highest), None, len(rows))
 
 
 routes = [Route("/traces", show)]
