@@ -63,28 +63,34 @@ class Rows:
 
     def codes(self, name: str, book: dict[Any, int]) -> NDArray[np.int32]:
         """See `Chunk`."""
-        values = self.values(name)
         try:
-            return np.fromiter(map(book.__getitem__, values), np.int32, len(values))
-        except TypeError:  # a list or an object where a name should be
-            flat = (value if isinstance(value, str | None) else () for value in values)
-            return np.fromiter(map(book.__getitem__, flat), np.int32, len(values))
+            found = map(book.__getitem__, map(itemgetter(name), self.rows))
+            return np.fromiter(found, np.int32, len(self.rows))
+        except (
+            KeyError,
+            TypeError,
+        ):  # no such field, or a list or an object where a name should be
+            values = (row.get(name) for row in self.rows)
+            plain = (value if isinstance(value, str | None) else () for value in values)
+            return np.fromiter(map(book.__getitem__, plain), np.int32, len(self.rows))
 
     def hashes(self, name: str) -> NDArray[np.int64]:
         """See `Chunk`."""
-        values = self.values(name)
+        try:
+            return np.fromiter(
+                map(hash, map(itemgetter(name), self.rows)), np.int64, len(self.rows)
+            )
+        except (KeyError, TypeError):
+            values = [row.get(name) for row in self.rows]
         try:
             return np.fromiter(map(hash, values), np.int64, len(values))
-        except TypeError:  # a list or an object
-            values = [value if value is None else repr(value) for value in values]
-            return np.fromiter(map(hash, values), np.int64, len(values))
+        except TypeError:
+            plain = (value if value is None else repr(value) for value in values)
+            return np.fromiter(map(hash, plain), np.int64, len(values))
 
     def values(self, name: str) -> list[Any]:
         """See `Chunk`."""
-        try:
-            return list(map(itemgetter(name), self.rows))
-        except KeyError:
-            return [row.get(name) for row in self.rows]
+        return [row.get(name) for row in self.rows]
 
 
 def _read_lines(path: Path, collector: Collector) -> None:
