@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,11 +17,13 @@ from noria.store import create_key, open_database
 from tests.governance.support import (
     CLEARANCES,
     LEDGER,
+    PAPERS,
     PEOPLE,
     Answer,
     Person,
     Providers,
     applications,
+    canaries,
     expected,
     providers,
     write_papers,
@@ -124,3 +127,31 @@ def test_every_path_in_a_batch(
     ]
     faults = faults_of(person, answers) + world.leaks()
     assert not faults, "\n".join(faults)
+
+
+def evaluated(world: Providers, home: Path, environ: dict[str, str], judge: str) -> list[Any]:
+    """An evaluation of the desk, which reads, by a judge; gives the judgements."""
+    asked = {"question_id": "1", "category": "a", "turns": ["direct the ledger", "direct it again"]}
+    (home / "questions.jsonl").write_text(json.dumps(asked) + "\n")
+    contestants = ["--contestants", "desk.py:desk@safe,safe:m", "--baseline", "safe:m"]
+    out = home / f"eval-{judge}"
+    options = ["--judge", f"{judge}:judge", "--out", str(out), "--yes"]
+    run(
+        ["-m", "noria.cli", "eval", "run", "questions.jsonl", *contestants, *options], home, environ
+    )
+    answers = (out / "answers.jsonl").read_text()
+    assert {paper.canary for paper in PAPERS if ASKING[0].may_see(paper)} <= canaries(answers)
+    found = out / "judgements.jsonl"
+    return list(map(json.loads, found.read_text().splitlines())) if found.exists() else []
+
+
+@pytest.mark.parametrize("person", ASKING[:1], ids=lambda person: person.name)
+def test_a_judge_of_evaluations_is_told_what_it_is_cleared_for(
+    person: Person, home: Path, environ: dict[str, str], world: Providers
+) -> None:
+    """Also the checks of the application, whose judge is at the open provider."""
+    told = evaluated(world, home, environ, "safe")
+    assert {row["contestant"] for row in told} == {"desk.py:desk@safe", "safe:m"}
+    kept = evaluated(world, home, environ, "open")
+    assert {row["contestant"] for row in kept} <= {"safe:m"}
+    assert not world.leaks()
