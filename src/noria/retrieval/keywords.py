@@ -35,7 +35,7 @@ _STOP = frozenset(
 def find_words(connection: Connection, question: str, k: int, shelves: Sequence[int]) -> list[int]:
     """The `k` chunks on these shelves that the words of a question fit best, the best first.
 
-    Any of the words may be missing; rare ones count more, and those of headings double.
+    Any of the words may be missing, and rare ones count more.
     """
     words = _words(question)
     if not words:
@@ -128,22 +128,19 @@ def _weighted(
     """Chunks that have any of some words, by the weights of all words that they have. A word's
     weight is its inverse document frequency; long passages have more words by chance."""
     weights = " + ".join(
-        f"{-math.log(max(share, _LEAST_SHARE)):.2f} * ts_rank(%s, words, %s::tsquery)"
+        f"{-math.log(max(share, _LEAST_SHARE)):.2f} * (words @@ %s::tsquery)::int"
         for share in shares.values()
     )
-    lexemes = [_lexeme(word) for word in shares]
-    parameters = [part for lexeme in lexemes for part in (_HEADINGS_DOUBLE, lexeme)]
     rows = connection.exec_driver_sql(
         "SELECT serial FROM chunks WHERE words @@ %s::tsquery AND shelf = ANY(%s)"  # noqa: S608
-        f" ORDER BY ({weights}) / (60 + length(words)) DESC, serial LIMIT %s",
-        (" | ".join(map(_lexeme, having)), list(shelves), *parameters, k),
+        f" ORDER BY ({weights}) / (200 + length(words)) DESC, serial LIMIT %s",
+        (" | ".join(map(_lexeme, having)), list(shelves), *map(_lexeme, shares), k),
     )
     return [row[0] for row in rows]
 
 
-_LEAST_SHARE = 1e-5
-_HEADINGS_DOUBLE = "{0.1, 0.1, 0.2, 0.2}"
-"""Weights of `ts_rank` for D (text), C, B (headings) and A."""
+_LEAST_SHARE = 3e-4
+"""Of a word that Postgres has not counted, since it is rare."""
 
 
 def _lexeme(word: str) -> str:

@@ -17,7 +17,7 @@ from noria.store.bulk import run_many
 
 __all__ = ["PgVectors", "has_pgvector"]
 
-_LEAST_CANDIDATES = 100
+_LEAST_CANDIDATES = 64
 _MOST_CANDIDATES = 1_000
 
 
@@ -98,7 +98,7 @@ class PgVectors:
             connection.execute(text(f"TRUNCATE {self._table}"))
 
     def search(self, vector: NDArray[np.float32], k: int, shelves: Sequence[int]) -> list[Hit]:
-        candidates = min(max(2 * k, _LEAST_CANDIDATES), _MOST_CANDIDATES)
+        candidates = min(max(k, _LEAST_CANDIDATES), _MOST_CANDIDATES)
         with self._db.read() as connection:
             connection.exec_driver_sql(
                 f"SET LOCAL hnsw.ef_search = {candidates};"

@@ -171,7 +171,8 @@ def _overlapped(text: str, previous: int | None, start: int, overlap: int) -> in
     if previous is None or not overlap:
         return start
     pieces = list(PIECES.finditer(text, previous, start))[-overlap - 1 :]
-    earliest = previous if len(pieces) <= overlap else pieces[0].end()
+    # without its first piece, so that no passage holds the whole of the one before
+    earliest = pieces[0].end() if pieces else start
     for boundary in (_SENTENCE_END, _WORD_END):
         for match in boundary.finditer(text, earliest, start):
             if match.end() < start:
