@@ -87,3 +87,17 @@ def test_comments_and_named_events_pass() -> None:
     assert relay.complete
     assert relay.written().pieces == 1
     assert sent == stream[: -len(DONE)]
+
+
+@given(
+    TEXTS, st.sampled_from([b'data: {"choices": [{}', b"data: {}}", b"data: 5", b"not an event"])
+)
+def test_what_came_before_a_broken_event_is_passed_on_and_no_more(
+    texts: list[str], broken: bytes
+) -> None:
+    events = delta("a") + b"".join(map(delta, texts))
+    relay, sent = relayed(
+        events + broken + b"\n\n" + delta("b"), [len(delta("a"))], wants_usage=False
+    )
+    assert relay.error
+    assert sent == events

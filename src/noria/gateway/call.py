@@ -257,8 +257,7 @@ class Call:
         budgets = purse.budgets_at_hand(key, self._request.model, target.name)
         if budgets is None:
             return None
-        wish = self._wish(target, budgets)
-        amount = wish.amount(wish.limit)
+        wish, amount = self._wish(target, budgets)
         if not budgets:
             return Hold(amount, self._request.limit or 0)
         return purse.take(budgets, wish, amount)
@@ -268,14 +267,13 @@ class Call:
         key, place, purse = self._record.key, self._record.place, self._gateway.purse
         app = place.app if place is not None else None
         budgets = await purse.budgets_for(key, self._request.model, target.name, app)
-        wish = self._wish(target, budgets)
-        amount = wish.amount(wish.limit)
+        wish, amount = self._wish(target, budgets)
         if not budgets:
             return Hold(amount, self._request.limit or 0)
         return await purse.reserve(budgets, wish, amount)
 
-    def _wish(self, target: Target, budgets: Sequence[BudgetRow]) -> Wish:
-        """What an attempt could cost.
+    def _wish(self, target: Target, budgets: Sequence[BudgetRow]) -> tuple[Wish, int]:
+        """What an attempt could cost, and that in nano-dollars for the limit it wishes for.
 
         Raises:
             ApiError: 403 `price_unknown`, 400 `unbounded_cost`: it cannot be bounded, and there
@@ -289,8 +287,9 @@ class Call:
             request.choices,
             routing.total_seconds,
         )
+        amount = wish.amount(wish.limit)
         if not budgets:
-            return wish
+            return wish, amount
         if target.price is None:
             raise ApiError(
                 403, "price_unknown",
@@ -298,7 +297,7 @@ class Call:
                 f'[prices."{target.name}"] input and output in noria.toml.',
                 param="model",
             )  # fmt: skip
-        if wish.amount(wish.limit) > 0:
+        if amount > 0:
             unbounded = request.unbounded(target.image_allowance)
             if unbounded is not None:
                 field, why = unbounded
@@ -309,4 +308,5 @@ class Call:
                 )  # fmt: skip
             if target.image_allowance:
                 wish.prompt += request.images() * target.image_allowance
-        return wish
+                amount = wish.amount(wish.limit)
+        return wish, amount
