@@ -12,8 +12,10 @@ from noria.evals.evaluation.folder import Folder
 from noria.evals.evaluation.registry import register
 from noria.evals.evaluation.report import report_of
 from noria.evals.evaluation.results import read_results
+from noria.store import create_key, raise_mark
 from noria.store.battles import ANYBODY, Battle, Turn, find_battle, next_waiting, record_battle
 from noria.store.looks import Look, add_looks
+from noria.types import Label
 from tests.support.pages import serve_pages
 from tests.support.seed import Seeded, seed
 from tests.web.conftest import Site
@@ -163,3 +165,30 @@ def test_others_see_their_own_battles_only(judged: tuple[Site, str]) -> None:
         assert client.get(f"/evaluations/{identity}").status_code == 403
         assert client.get("/judges").status_code == 403
         assert client.get("/battles/next").status_code == 403
+
+
+def test_texts_above_ones_clearance_are_not_shown(judged: tuple[Site, str]) -> None:
+    site, identity = judged
+    db = site.seeded.db
+    _, secret = create_key(db, admin=True, clearance=Label.INTERNAL)
+    raise_mark(db, "m" * 32, Label.CONFIDENTIAL)
+    turn = Turn(1, "secret question", "secret answer", "other", "ok", "ok", None, "m" * 32)
+    fought = Battle("x", "y", "key_other", winner="tie", turns=(turn,), voted_ns=1)
+    waiting = Battle("x", "y", ANYBODY, source="shadow", turns=(turn,))
+    for battle in (fought, waiting):
+        record_battle(db, battle)
+    with httpx2.Client(base_url=site.url, headers={"Origin": site.url}) as client:
+        assert client.post("/signin", data={"key": secret}).status_code == 303
+        page = client.get(f"/battles/{fought.id}").text
+        assert "they are not shown" in page
+        assert "secret" not in page
+        assert "secret" not in client.get("/battles/next").text
+    lower, cleared = (next_waiting(db, one) for one in (Label.INTERNAL, Label.CONFIDENTIAL))
+    assert lower is None
+    assert cleared is not None
+    assert cleared.id == waiting.id
+    raise_mark(db, "t", Label.CONFIDENTIAL)
+    with httpx2.Client(base_url=site.url, headers={"Origin": site.url}) as client:
+        client.post("/signin", data={"key": secret})
+        told = client.get(f"/evaluations/{identity}").text
+        assert "Something confidential was read for it" in told

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, text, update
 
 from noria.errors import NotFound
 from noria.store.contests import battle_turns, battles, exclusions, pair_counts
 from noria.store.database import Database
-from noria.types import new_span_id
+from noria.store.governance import marks
+from noria.types import Label, new_span_id
 
 __all__ = [
     "ANYBODY", "WINNERS", "Battle", "PairCount", "Turn", "add_turn", "asked_before", "count_pairs",
@@ -70,8 +72,7 @@ class Battle:
     turns: tuple[Turn, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class PairCount:
+class PairCount(NamedTuple):
     """How the battles between two contestants ended that count."""
 
     model_a: str
@@ -245,12 +246,19 @@ def each_battle(
         after = rows[-1].id
 
 
-def next_waiting(db: Database) -> Battle | None:
-    """The oldest battle that waits for anybody's vote, with its turns."""
+def next_waiting(db: Database, clearance: Label = Label.RESTRICTED) -> Battle | None:
+    """The oldest battle that waits for anybody's vote, with its turns; only one whose answers may
+    be shown to who is cleared for this."""
+    above = (
+        select(battle_turns.c.number)
+        .join(marks, marks.c.trace_id.in_((battle_turns.c.trace_a, battle_turns.c.trace_b)))
+        .where(battle_turns.c.battle_id == battles.c.id, marks.c.label > int(clearance))
+        .exists()
+    )
     with db.read() as connection:
         identity = connection.execute(
             select(battles.c.id)
-            .where(battles.c.voter == ANYBODY, battles.c.winner.is_(None))
+            .where(battles.c.voter == ANYBODY, battles.c.winner.is_(None), ~above)
             .order_by(battles.c.at)
             .limit(1)
         ).scalar()
@@ -320,10 +328,7 @@ def count_pairs(
     if language is not None:
         query = query.where(table.language == language)
     with db.read() as connection:
-        return [
-            PairCount(row[0], row[1], *(int(value) for value in row[2:]))
-            for row in connection.execute(query)
-        ]
+        return [PairCount._make(row) for row in connection.execute(query)]
 
 
 def excluded_by_reason(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from noria.errors import NotFound
+from noria.types import Label
 from noria.web.render import context_of, in_thread, key_of, must_be_admin, page
+
+if TYPE_CHECKING:
+    from noria.store.battles import Battle
 
 __all__ = ["routes"]
 
@@ -49,7 +55,18 @@ async def show(request: Request) -> Response:
     key = key_of(request)
     if battle.winner is None or not (key.admin or battle.voter == key.id):
         raise NotFound(f"There is no battle {identity}.", "The list of battles has them all.")
-    return page(request, "battle.html", {"battle": battle})
+    return page(
+        request, "battle.html", {"battle": battle, "readable": await _may_read(request, battle)}
+    )
+
+
+async def _may_read(request: Request, battle: Battle) -> bool:
+    """Whether who looks is cleared for what was read for the answers."""
+    from noria.store import marks_of
+
+    traces = [trace for one in battle.turns for trace in (one.trace_a, one.trace_b) if trace]
+    marks = await in_thread(marks_of, context_of(request).db, traces)
+    return max(marks.values(), default=Label.PUBLIC) <= key_of(request).clearance
 
 
 async def compare(request: Request) -> Response:
@@ -57,7 +74,7 @@ async def compare(request: Request) -> Response:
     must_be_admin(request)
     from noria.store.battles import next_waiting
 
-    battle = await in_thread(next_waiting, context_of(request).db)
+    battle = await in_thread(next_waiting, context_of(request).db, key_of(request).clearance)
     return page(request, "compare.html", {"battle": battle})
 
 

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from noria.errors import NotFound
-from noria.web.render import context_of, in_thread, must_be_admin, page
+from noria.types import Label
+from noria.web.render import context_of, in_thread, key_of, must_be_admin, page
 
 if TYPE_CHECKING:
     from noria.evals.evaluation.registry import Registered
@@ -66,7 +67,7 @@ async def show(request: Request) -> Response:
     must_be_admin(request)
     identity = request.path_params["id"]
     one, report, beside, left, right = await in_thread(
-        _read, context_of(request).db, identity, request.query_params
+        _read, context_of(request).db, identity, request.query_params, key_of(request).clearance
     )
     values = {
         "one": one, "report": report, "rows": beside[:_ROWS], "total": len(beside),
@@ -76,7 +77,7 @@ async def show(request: Request) -> Response:
 
 
 def _read(
-    db: Database, identity: str, query: QueryParams
+    db: Database, identity: str, query: QueryParams, clearance: Label
 ) -> tuple[Registered, Report, list[Beside], str, str]:
     from noria.evals.evaluation.folder import Folder
     from noria.evals.evaluation.registry import find_evaluation
@@ -99,15 +100,24 @@ def _read(
     right = right if right in names and right != left else next(
         (name for name in names if name != left), left
     )  # fmt: skip
-    beside = _side_by_side(folder, results, left, right)
+    beside = _side_by_side(db, folder, results, left, right, clearance)
     return one, report, sorted(beside, key=lambda row: -row.apart), left, right
 
 
-def _side_by_side(folder: Any, results: Results, left: str, right: str) -> list[Beside]:
+def _side_by_side(
+    db: Database, folder: Any, results: Results, left: str, right: str, clearance: Label
+) -> list[Beside]:
+    from noria.store import marks_of
+
+    chosen = [row for row in folder.rows("answers") if row["contestant"] in (left, right)]
+    marks = marks_of(db, [trace for row in chosen for trace in row["traces"] if trace])
     answers: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in folder.rows("answers"):
-        if row["contestant"] in (left, right):
-            answers.setdefault(row["question_id"], {})[row["contestant"]] = row
+    for row in chosen:
+        mark = max((marks[one] for one in row["traces"] if one in marks), default=Label.PUBLIC)
+        if mark > clearance:
+            why = f"Something {mark} was read for it; this key is cleared for {clearance}."
+            row = row | {"error": why}
+        answers.setdefault(row["question_id"], {})[row["contestant"]] = row
     rows = []
     for question, both in answers.items():
         checks = []
