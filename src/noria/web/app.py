@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -95,6 +96,8 @@ _TITLES = {
 async def _http_error(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     detail = failure.detail if isinstance(failure.detail, str) else ""
+    if detail == HTTPStatus(failure.status_code).phrase:
+        detail = ""  # the title says it already
     return _error(request, failure.status_code, detail, None, failure.headers)
 
 
