@@ -25,6 +25,9 @@ def postgres_server() -> Iterator[Any]:
     # Its socket's path must be short, which pytest's own folders are not.
     folder = Path(tempfile.mkdtemp(prefix="noria-pg-"))
     server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    # To stop, it would bring the files of every test's database to the disk, one by one.
+    server.psql("ALTER SYSTEM SET fsync = off")
+    server.psql("SELECT pg_reload_conf()")
     yield server
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
