@@ -302,6 +302,8 @@ class Attempt:
 
     def settle(self, failed: Failed) -> None:
         """Close this attempt; the call goes on, or went on, with another."""
+        if self.ended:
+            return  # It was never recorded.
         if failed.usage is None and failed.error.code == "upstream_cancelled":
             failed.usage = self._estimate(0)  # the provider has read the prompt
         cost = self._cost(failed.usage, True) if failed.usage else 0

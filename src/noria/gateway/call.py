@@ -61,6 +61,8 @@ class Call:
         self._failed_at_once: Failed | None = None
         """How the attempt failed that `begin` has made."""
         self._task: asyncio.Task[None] | None = None
+        self._running = False
+        """Whether `run` has begun."""
 
     @property
     def needs_task(self) -> bool:
@@ -69,6 +71,7 @@ class Call:
 
     async def run(self) -> None:
         """Answer. Cancelling it stops the upstream and charges what was generated."""
+        self._running = True
         try:
             if self._application is not None:
                 key, place = self._record.key, self._record.place
@@ -76,7 +79,7 @@ class Call:
             else:
                 await self._answer()
         finally:
-            self._count_out()
+            self.count_out()
 
     def begin(self) -> None:
         """Answer, without being waited for."""
@@ -84,7 +87,7 @@ class Call:
             attempt = self._attempt_at_once()
         except ApiError as refusal:
             self._fail(Failed(refusal))
-            self._count_out()
+            self.count_out()
             return
         if attempt is None:
             self._task = self._gateway.loop.create_task(self.run())
@@ -96,9 +99,9 @@ class Call:
         """The caller went away."""
         if self._task is not None:
             self._task.cancel()
-        else:
+        if not self._running:  # a task that is cancelled before its first step never takes one
             self._leave()
-            self._count_out()
+            self.count_out()
 
     def _attempt_at_once(self) -> Attempt | None:
         """The first attempt, if nothing has to be waited for before it."""
@@ -113,12 +116,13 @@ class Call:
     def _first_has_ended(self, failed: Failed | None) -> None:
         if failed is None:
             self._gateway.breakers[self._targets[0]].succeeded()
-            self._count_out()
+            self.count_out()
         else:
             self._failed_at_once = failed
             self._task = self._gateway.loop.create_task(self.run())
 
-    def _count_out(self) -> None:
+    def count_out(self) -> None:
+        """It is over: it no longer counts in its key's limits. May be said again."""
         self._counted.out(self._attempt.tokens if self._attempt is not None else 0)
 
     async def _answer(self) -> None:

@@ -85,7 +85,9 @@ class Door(Reception):
             if call is None:
                 return None
             if call.needs_task:
-                return self.loop.create_task(self._answer(call, incoming, lane))
+                task = self.loop.create_task(self._answer(call, incoming, lane))
+                task.add_done_callback(lambda _: call.count_out())
+                return task
             call.begin()
         except Exception:  # noqa: BLE001 - it is logged
             self._give_up(incoming, lane)
