@@ -95,6 +95,8 @@ def test_a_local_model_costs_its_computing_and_may_see_everything(tmp_path: Path
     (target,) = catalogue.resolve("local:smollm2").targets
     assert target.local
     assert target.clearance is Label.RESTRICTED
+    for name in ("ollama:llama3", "vllm:llama3"):  # which may ask a server elsewhere
+        assert catalogue.resolve(name).targets[0].clearance is Label.PUBLIC
     assert target.price == ComputePrice(100_000)
     assert catalogue.resolve("local:minilm").targets[0].price == ComputePrice(0)
     embedding = catalogue.resolve("local:minilm").targets[0].capabilities

@@ -30,14 +30,9 @@ class KnownProvider:
 
     @property
     def settings(self) -> Provider:
-        """The same as a section of the configuration. What stays here may see everything."""
-        return Provider.model_validate(
-            {
-                "base_url": self.base_url,
-                "api_key_env": self.api_key_env,
-                "clearance": "public" if self.price_list else "restricted",
-            }
-        )
+        """The same as a section of the configuration. A server on this machine is cleared for no
+        more than any other: it may well ask one elsewhere."""
+        return Provider(base_url=self.base_url, api_key_env=self.api_key_env)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ _BATCH = 50
 # What spans say of themselves that cannot quote a text.
 _HARMLESS = frozenset(
     (
-        "documents", "check", "outcome", "severity", "as_system", "replay_of", "source",
-        "compute_ms", "usage_estimated",
+        "documents", "check", "outcome", "severity", "score", "as_system", "resource", "label",
+        "replay_of", "recorded_in", "variant", "attempt", "attempts", "source", "compute_ms",
+        "usage_estimated",
     )
 )  # fmt: skip
 
