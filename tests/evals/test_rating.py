@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -384,3 +385,29 @@ def test_nothing_is_ever_infinite_and_nobody_is_lost(rows, rounds):
     assert board.battles == len(rows)
     for better, worse in combinations(board.ratings, 2):
         assert better.rating >= worse.rating
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abcd"), st.sampled_from("efgh"), st.integers(0, 5),
+                  st.integers(0, 5), st.integers(0, 5), st.integers(0, 5)),
+        max_size=12, unique_by=lambda pair: pair[:2],
+    )
+)  # fmt: skip
+def test_counts_of_pairs_are_the_same_as_their_battles_one_by_one(pairs: list[Any]) -> None:
+    counts = np.array([pair[2:] for pair in pairs], np.int64).reshape(-1, 4)
+    at_once = Tally.of_counts([one[0] for one in pairs], [one[1] for one in pairs], counts)
+    one_by_one = Tally()
+    for first, second, *ends in pairs:
+        for end, number in zip(LABELS, ends, strict=True):
+            # The names are in the order of the alphabet, which "add" does not ask for.
+            for _ in range(number):
+                one_by_one.add(second, first, _OTHER.get(end, end))
+    assert len(at_once) == len(one_by_one)
+    told = {one.model: one for one in rate(at_once).ratings}
+    for one in rate(one_by_one).ratings:
+        assert told[one.model].rating == pytest.approx(one.rating)
+        assert (told[one.model].wins, told[one.model].both_bad) == (one.wins, one.both_bad)
+
+
+_OTHER = {"model_a": "model_b", "model_b": "model_a"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +73,39 @@ class Tally:
         """The counts of these battles."""
         tally = cls()
         tally.update(battles)
+        return tally
+
+    @classmethod
+    def of_counts(
+        cls, models_a: Sequence[str], models_b: Sequence[str], counts: NDArray[np.int64]
+    ) -> Tally:
+        """The counts of pairs that are counted already, each pair once.
+
+        Args:
+            models_a: one contestant of each pair.
+            models_b: the other.
+            counts: pairs x outcomes (wins of a, wins of b, ties, both bad).
+
+        Raises:
+            ValueError: a count is negative.
+        """
+        tally = cls()
+        if np.any(counts < 0):
+            raise ValueError("a pair cannot have met less often than never")
+        tally._names = sorted({*models_a, *models_b})
+        tally._place = {model: place for place, model in enumerate(tally._names)}
+        first = np.array([tally._place[model] for model in models_a], np.int64)
+        second = np.array([tally._place[model] for model in models_b], np.int64)
+        pair, outcome = np.nonzero(counts)
+        low, high = first[pair], second[pair]
+        turned = low > high
+        low, high = np.where(turned, high, low), np.where(turned, low, high)
+        outcome = np.where(turned, _FLIPPED[outcome], outcome)
+        tally._keys = np.stack([low, high, outcome], axis=1)
+        tally._weights = np.ones(len(low))
+        tally._counts = counts[counts.nonzero()].astype(np.int64)
+        keys = zip(low.tolist(), high.tolist(), outcome.tolist(), strict=True)
+        tally._row = {(*key, 1.0): row for row, key in enumerate(keys)}
         return tally
 
     def __len__(self) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, text, update
+from sqlalchemy import BigInteger, Connection, cast, func, insert, select, text, update
 
 from noria.errors import NotFound
 from noria.store.contests import battle_turns, battles, exclusions, pair_counts
@@ -316,7 +316,7 @@ def count_pairs(
 ) -> list[PairCount]:
     """How often each pair met and how it ended, for one arena."""
     table = pair_counts.c
-    sums = [func.sum(table[name]).label(name) for name in ("wins_a", "wins_b", "ties", "both_bad")]
+    sums = [cast(func.sum(table[name]), BigInteger).label(name) for name in _ENDS]
     query = (
         select(table.model_a, table.model_b, *sums)
         .where(table.source.in_(list(sources)), table.arena == arena)

@@ -14,10 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["standings", "tally_of"]
 
-_ENDS = {
-    "wins_a": "model_a", "wins_b": "model_b", "ties": "tie", "both_bad": "tie (bothbad)",
-}  # fmt: skip
-
 
 def standings(db: Database, *, prior: float = 0.0, **chosen: Any) -> Leaderboard:
     """Rate the contestants of an arena by the votes that count until now.
@@ -51,11 +47,13 @@ def tally_of(
         category: only battles of this category.
         language: only battles in this language.
     """
+    import numpy as np
+
     from noria.evals.tally import Tally
 
-    tally = Tally()
-    for pair in count_pairs(db, sources=sources, arena=arena, category=category, language=language):
-        for name, end in _ENDS.items():
-            if count := getattr(pair, name):
-                tally.add(pair.model_a, pair.model_b, end, count=count)
-    return tally
+    pairs = count_pairs(db, sources=sources, arena=arena, category=category, language=language)
+    return Tally.of_counts(
+        [pair.model_a for pair in pairs],
+        [pair.model_b for pair in pairs],
+        np.array([pair[2:] for pair in pairs], np.int64).reshape(-1, 4),
+    )
