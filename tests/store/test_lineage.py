@@ -15,6 +15,7 @@ from noria.store import (
     mark_deleted,
     redact,
 )
+from noria.store.battles import Battle, Turn, find_battle, record_battle
 from noria.store.conversations import add_turn, find_conversation
 from noria.store.text import index_text
 from noria.types import Label, new_trace_id
@@ -97,6 +98,18 @@ def test_redacting_takes_the_text_out_of_the_runs_that_used_it(
     assert {one.trace_id for one in find_spans(db, text=CANARY).rows} == {three[2]}
     assert redact(db, "merger.md").traces == 0, "a second time there is nothing to do"
     assert all(one.redacted_ns for one in answers_of(db, "merger.md"))
+
+
+def test_battles_keep_the_vote_and_lose_the_texts(db: Database, three: list[str]) -> None:
+    turns = [Turn(1, CANARY, CANARY, CANARY, "ok", "ok", trace, None) for trace in three[1:]]
+    fought = [Battle("x", "y", "key_bob", winner="tie", turns=(turn,)) for turn in turns]
+    for battle in fought:
+        record_battle(db, battle)
+    redact(db, "merger.md")
+    gone, kept = (find_battle(db, battle.id) for battle in fought)
+    assert CANARY not in repr(gone)
+    assert gone.winner == "tie"
+    assert kept.turns == (turns[1],)
 
 
 def test_words_that_wait_for_the_index_never_get_there(db: Database, process: Process) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, selec
 from noria.errors import NotFound
 from noria.store.bodies import inflated
 from noria.store.bulk import insert_many, run_many, select_in
+from noria.store.contests import battle_turns
 from noria.store.database import Database
 from noria.store.governance import document_uses, turns
 from noria.store.schema import spans
@@ -21,6 +22,7 @@ from noria.types import Label
 
 __all__ = ["Answer", "Redaction", "answers_of", "mark_deleted", "redact"]
 
+_GONE = "(redacted)"
 _BATCH = 50
 """Traces in one transaction, so that nobody waits long."""
 
@@ -127,9 +129,9 @@ def redact(db: Database, document: str, index: str | None = None) -> Redaction:
     """Take the text of a document out of the record of every run that used it.
 
     A model may have said it in other words, so all that went in and came out of such a run goes:
-    the contents of its spans, its words in the search of traces, and its turns in kept
-    conversations, with all that was said there afterwards. Times, tokens, costs and the list of
-    documents stay, and say when this was done.
+    the contents of its spans, its words in the search of traces, its side of a battle, and its
+    turns in kept conversations, with all that was said there afterwards. Times, tokens, costs and
+    the list of documents stay, and say when this was done.
 
     Args:
         db: the database; what is pending must have been taken in.
@@ -163,6 +165,7 @@ def redact(db: Database, document: str, index: str | None = None) -> Redaction:
             turns_gone += connection.execute(
                 delete(turns).where(turns.c.trace_id.in_(some))
             ).rowcount
+            _empty_battles(connection, some)
             connection.execute(
                 update(document_uses)
                 .where(*_of(document, index), use.trace_id.in_(some))
@@ -246,6 +249,16 @@ def _empty(connection: Connection, traces: Sequence[str]) -> int:
         [(_harmless(row.attributes), row.at) for row in rows],
     )
     return len(full)
+
+
+def _empty_battles(connection: Connection, traces: Sequence[str]) -> None:
+    """Take the texts out of battles that these runs were a side of; the votes stay."""
+    of = battle_turns.c
+    connection.execute(
+        update(battle_turns)
+        .where(of.trace_a.in_(traces) | of.trace_b.in_(traces))
+        .values(question=_GONE, answer_a=_GONE, answer_b=_GONE)
+    )
 
 
 def _forget_words(connection: Connection, rows: Sequence[Row[Any]]) -> None:
