@@ -127,9 +127,13 @@ class Match:
             "a": _Answering("a", battle.model_a, _history(battle, "a", question)),
             "b": _Answering("b", battle.model_b, _history(battle, "b", question)),
         }
-        said_before = [trace for turn in battle.turns for trace in (turn.trace_a, turn.trace_b)]
+        # Each side is told again what it said before.
+        before = [
+            [turn.trace_a for turn in battle.turns],
+            [turn.trace_b for turn in battle.turns],
+        ]
         places = [
-            Place(self._gateway, await self._gateway.marks.after(key, said_before)) for _ in sides
+            Place(self._gateway, await self._gateway.marks.after(key, traces)) for traces in before
         ]
         queue: asyncio.Queue[Said] = asyncio.Queue()
         tasks = [
