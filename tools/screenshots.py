@@ -22,6 +22,7 @@ from tests.support.browser import ARGUMENTS, CHROMIUM
 from tests.support.door import Door
 from tests.support.seed import seed
 from tests.support.seed_apps import furnish, runs
+from tests.support.seed_battles import fight
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 STARTER = Path(noria.cli.__file__).parent / "starter"
 QUESTION = "Explain in two sentences what a water wheel does."
-ASKED = "How many days do I have to return a lamp?"
+ASKED = "How long is the link to reset a password valid?"
 BROKEN = "from noria import App\n\napp = App('broken'\n"
-README = ("chat", "trace", "overview", "keys")
-PLAIN = ("traces", "spend", "models", "arena", "leaderboard", "battles")
+README = ("chat", "run", "overview", "keys", "leaderboard")
+PLAIN = (
+    "traces", "spend", "models", "arena", "leaderboard", "battles", "judges", "evaluations",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -72,6 +75,7 @@ def _serve(folder: Path, provider: FakeProvider) -> tuple[Door, str]:
     made = seed(folder, settings="[server]\nport = 0\n")
     runs(made)
     furnish(made)
+    fight(made)
     assert made.journal is not None
     made.journal.close()
     made.db.close()
@@ -149,6 +153,7 @@ def _app(page: Page, door: Door, shoot: Callable[[str], None]) -> None:
     shoot("app-chat")
     if page.locator(".cite").count():
         page.locator(".cite").first.click()
+        page.wait_for_selector("dialog.passage")
         shoot("app-citation")
         page.keyboard.press("Escape")
     page.locator(".under a:has-text('Run')").click()

@@ -328,7 +328,7 @@ def count_pairs(
     if language is not None:
         query = query.where(table.language == language)
     with db.read() as connection:
-        return [PairCount._make(row) for row in connection.execute(query)]
+        return [PairCount._make(row) for row in connection.execute(query).all()]
 
 
 def excluded_by_reason(

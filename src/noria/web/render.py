@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -149,13 +149,15 @@ def must_be_admin(request: Request) -> None:
         raise HTTPException(403, "This page is for administrators' keys.")
 
 
-def shades_of(request: Request, by: Literal["model", "team"]) -> dict[str, str]:
-    """The colour of every model or team that ever called."""
+def shades_of(
+    request: Request, by: Literal["model", "team"], others: Iterable[str] = ()
+) -> dict[str, str]:
+    """The colour of every model or team that ever called, and of others that are shown."""
     from noria.store.reports import tally
 
     renderer: Renderer = request.app.state.renderer
     palette = renderer.palette if by == "model" else Palette(())
-    return palette(tally(context_of(request).db, by))
+    return palette([*tally(context_of(request).db, by), *others])
 
 
 async def in_thread(

@@ -82,7 +82,7 @@ async def show(request: Request) -> Response:
     arena = query.get("arena", "")
     standing = await in_thread(_standing, context_of(request).db, query, arena)
     board = standing.board
-    shades = await in_thread(shades_of, request, "model")
+    shades = await in_thread(shades_of, request, "model", [one.model for one in board.ratings])
     axis = drawing.axis_of(board.ratings)
     rows = [
         Row(one, drawing.dot(axis, one, shades.get(one.model, "s0")), standing.costs.get(one.model))
