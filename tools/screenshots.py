@@ -22,6 +22,7 @@ from tests.support.browser import ARGUMENTS, CHROMIUM
 from tests.support.door import Door
 from tests.support.seed import seed
 from tests.support.seed_apps import furnish, runs
+from tests.support.seed_battles import fight
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -31,8 +32,10 @@ STARTER = Path(noria.cli.__file__).parent / "starter"
 QUESTION = "Explain in two sentences what a water wheel does."
 ASKED = "How long is the link to reset a password valid?"
 BROKEN = "from noria import App\n\napp = App('broken'\n"
-README = ("chat", "run", "overview", "keys")
-PLAIN = ("traces", "spend", "models", "arena", "leaderboard", "battles")
+README = ("chat", "run", "overview", "keys", "leaderboard")
+PLAIN = (
+    "traces", "spend", "models", "arena", "leaderboard", "battles", "judges", "evaluations",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -72,6 +75,7 @@ def _serve(folder: Path, provider: FakeProvider) -> tuple[Door, str]:
     made = seed(folder, settings="[server]\nport = 0\n")
     runs(made)
     furnish(made)
+    fight(made)
     assert made.journal is not None
     made.journal.close()
     made.db.close()
