@@ -22,8 +22,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for running in providers():
         folder = tmp_path_factory.mktemp("doors")
         write_papers(folder)
+        settings = running.settings() + '[arena]\ncontestants = ["desk", "desk@inner"]\n'
         door = Door(
-            folder, running.by_name["open"], running.settings(), workers=2, apps=applications()
+            folder, running.by_name["open"], settings, workers=2, apps=applications()
         ).start()
         try:
             with httpx2.Client(base_url=door.url, timeout=60) as client:

@@ -104,6 +104,8 @@ def expected(person: Person, path: str, model: str) -> Outcome:
         read, told = frozenset(paper.canary for paper in PAPERS), frozenset()
     elif path == "told":
         told = frozenset()
+    elif path == "raw":
+        return Outcome(None, read)
     elif path == "database":
         if not person.may_see(LEDGER):
             return Outcome("resource_not_granted")

@@ -11,6 +11,7 @@ PATHS = {
     "rest": (
         "direct", "step", "to_thread", "thread", "threads", "process", "nested", "gather", "tool",
         "system", "database", "told", "other", "fails", "drafts",
+        "raw",
     ),
     "chat": ("direct", "tool", "nested", "system"),
     "stream": ("direct", "thread", "database", "fails"),

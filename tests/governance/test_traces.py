@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from noria.types import Label
 from tests.governance.asking import ASKED, DOORS, World, app_of, together
 from tests.governance.support import (
     CLEARANCES,
+    LABEL_OF,
     PEOPLE,
     Answer,
     Person,
@@ -155,4 +157,33 @@ def test_nobody_speaks_of_somebody_elses_run(world: World) -> None:
             wanted = None if other == person or other.admin else "trace_not_found"
             if answer.code != wanted:
                 faults.append(f"{other.name} on {person.name}'s run: {answer.code}")
+    assert not faults, "\n".join(faults)
+
+
+def test_a_battle_is_bound_by_what_its_sides_have_said(world: World) -> None:
+    """Both sides read in the first turn, and are told their own answers in the second."""
+    faults = []
+    for person in SOME:
+        headers = world.headers(person)
+        begun = world.post("/v1/arena/battles", {}, headers)
+        battle = json.loads(begun.text.partition("\n")[0])["id"]
+        wanted = expected(person, "raw", "open").told
+        mark = max(LABEL_OF[canary] for canary in wanted)
+        first = world.post(f"/v1/arena/battles/{battle}/turns", {"question": "raw it"}, headers)
+        if canaries(first.text) != wanted:
+            faults.append(f"{person.name}: {canaries(first.text)}")
+        next_ = world.post(f"/v1/arena/battles/{battle}/turns", {"question": "talk on"}, headers)
+        refused = next_.text.count('"end":"error"')
+        if refused != sum(mark > CLEARANCES[model] for model in ("open", "inner")):
+            faults.append(f"{person.name} at {mark}: {refused} sides refused")
+        for other in PEOPLE:
+            if other != person:
+                answer = world.post(
+                    f"/v1/arena/battles/{battle}/turns",
+                    {"question": "talk on"},
+                    world.headers(other),
+                )
+                if answer.code is None or canaries(answer.text):
+                    faults.append(f"{other.name} has got {person.name}'s battle")
+    faults += world.providers.leaks()
     assert not faults, "\n".join(faults)

@@ -143,6 +143,8 @@ async def answer(question: str, history: list = (), model: str = "") -> str:
     asking = Model(model) if model else app.model
     if path == "talk":  # of what was said before, and nothing else
         return await asking.ask("Go on.", question=asked, history=history)
+    if path == "raw":  # what was found, without a model
+        return "\n".join(await find(asked))
     if path == "tool":
         return await asking.ask("Look it up.", question=asked, tools=[looked_up])
     notes = await PATHS[path](asked)
