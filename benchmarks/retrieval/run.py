@@ -165,6 +165,9 @@ def postgres(like: Library) -> Iterator[Library]:
         store = library.vectors()
         assert store is not None
         started = time.monotonic()
+        nearest = f"vectors_{library.index_id}_nearest"
+        with db.write() as connection:
+            connection.execute(text(f"DROP INDEX {nearest}"))
         with like.db.read() as source:
             rows = source.execute(
                 select(chunk_vectors.c.chunk, chunk_vectors.c.shelf, chunk_vectors.c.vector)
@@ -173,6 +176,14 @@ def postgres(like: Library) -> Iterator[Library]:
             some = rows[at : at + 1000]
             vectors = np.stack([np.frombuffer(row[2], "<f4") for row in some])
             store.put([row[0] for row in some], [row[1] for row in some], vectors)
+        with db.write() as connection:
+            connection.execute(text("SET LOCAL maintenance_work_mem = '512MB'"))
+            connection.execute(
+                text(
+                    f"CREATE INDEX {nearest} ON vectors_{library.index_id}"
+                    " USING hnsw (vector halfvec_ip_ops)"
+                )
+            )
         print(f"{len(rows):,} vectors put into pgvector in {time.monotonic() - started:.0f} s")
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("VACUUM ANALYZE"))

@@ -84,10 +84,11 @@ class ExactVectors:
             return []
         if count < len(allowed) // 4:
             rows = np.flatnonzero(allowed)
-            similar = matrix.vectors[rows] @ vector
+            similar = np.vecdot(matrix.vectors[rows], vector)
         else:
             rows = np.arange(len(allowed))
-            similar = matrix.vectors @ vector
+            # `@` spreads it over all cores, which wait for each other: three times the work
+            similar = np.vecdot(matrix.vectors, vector)
             similar[~allowed] = -np.inf
         k = min(k, count)
         best = np.argpartition(-similar, k - 1)[:k]

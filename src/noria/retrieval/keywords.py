@@ -2,7 +2,7 @@
 
 A question in plain words holds some that stand in a tenth of all passages. To rank everything that
 has any of them takes long and changes nothing at the top, so only passages with one of its rarest
-words are ranked, by all of its words; where those are too few for the reader, all are.
+words are ranked, by all of its words; where the reader's shelves have too few of those, all are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["find_words"]
 
 _WORD = re.compile(r"[^\W_]+")
 _MOST_WORDS = 24
-_FEW = 1_500
+_FEW = 1_000
 """As many passages are gladly ranked one by one."""
 _STOP = frozenset(
     _WORD.findall(
@@ -62,6 +62,11 @@ def _rarest(counts: Mapping[str, float]) -> list[str]:
     return chosen
 
 
+def _enough(k: int) -> int:
+    """How many passages with a rare word make it needless to rank those without one."""
+    return max(min(k, 10), k // 4)
+
+
 def _sqlite(
     connection: Connection, words: Sequence[str], k: int, shelves: Sequence[int]
 ) -> list[int]:
@@ -81,7 +86,7 @@ def _sqlite(
         # their weights as they are to each other.
         twice = f"({_any(rare)}) AND ({_any(rare)} OR {_any(common)} OR {_any(common)})"
         found = _bm25(connection, twice, k, shelves)
-    if len(found) < k:
+    if len(found) < _enough(k):
         found = _bm25(connection, _any(list(counts)), k, shelves)
     return found
 
@@ -113,7 +118,7 @@ def _postgres(
     shares = {stem: common.get(stem, 0.0) for stem in stems}
     rare = _rarest({stem: share * common.get("", 0.0) for stem, share in shares.items()})
     found = _weighted(connection, rare, shares, k, shelves) if len(rare) < len(shares) else []
-    if len(found) < k:
+    if len(found) < _enough(k):
         found = _weighted(connection, stems, shares, k, shelves)
     return found
 
