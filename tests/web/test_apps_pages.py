@@ -83,6 +83,9 @@ def test_a_key_sees_the_apps_it_may_call_and_its_own_runs(site: Site) -> None:
         assert foreign not in page
         assert "Pass rate" not in page
         assert "82 of 100" not in page
+        assert "noria run app.py answer" in page
+        assert "desk/app.py" not in page
+        assert "never closed" not in client.get("/apps/broken").text
     _, site.seeded.secrets["narrow"] = create_key(site.seeded.db, models=["local:smollm2"])
     with site.sign_in("narrow") as client:
         assert "Support desk" not in client.get("/apps").text

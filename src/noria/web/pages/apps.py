@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
+from pathlib import PurePath
 from statistics import mean, median, stdev
 from typing import TYPE_CHECKING
 
@@ -69,13 +70,19 @@ class Work:
 
 
 def apps_of(request: Request) -> dict[str, Manifest]:
-    """The applications that the browser's key may call, by name."""
+    """The applications that the browser's key may call, by name. Where their files lie, and what
+    is wrong in them, is told to administrators alone."""
     key = key_of(request)
     return {
-        name: app
+        name: app if key.admin else _from_outside(app)
         for name, app in sorted(read_apps(context_of(request).home).items())
         if may_use(key, name) or any(may_use(key, f"{name}@{one}") for one in app.variants)
     }
+
+
+def _from_outside(app: Manifest) -> Manifest:
+    error = "There is a mistake in its file; an administrator sees which." if app.error else None
+    return replace(app, file=PurePath(app.file).name, line=None, error=error)
 
 
 def app_of(request: Request) -> Manifest:
