@@ -49,7 +49,10 @@ def _text(value: object) -> str:
 
 
 BudgetText = Annotated[Budget, PlainValidator(lambda value: Budget.parse(_text(value)))]
-LabelText = Annotated[Label, PlainValidator(lambda value: Label.parse(_text(value)))]
+LabelText = Annotated[
+    Label,
+    PlainValidator(lambda value: value if isinstance(value, Label) else Label.parse(_text(value))),
+]
 
 
 class Section(BaseModel):
