@@ -127,6 +127,52 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     waiting.join()
 
 
+def test_a_child_that_was_forked_under_the_lock_does_not_keep_it(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    lock = WriteLock(tmp_path / "write.lock")
+    with lock:
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            with lock:  # waits for the parent, and is not told that it has it already
+                os.read(read, 1)
+            os._exit(0)
+    taken = threading.Event()
+
+    def take() -> None:
+        with lock:
+            taken.set()
+
+    os.write(write, b"x")
+    threading.Thread(target=take, daemon=True).start()
+    assert taken.wait(10)
+    assert os.waitpid(child, 0)[1] == 0
+    for end in (read, write):
+        os.close(end)
+
+
+def test_a_lock_is_free_again_though_a_child_lives(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    lock = WriteLock(tmp_path / "write.lock")
+    with lock:
+        child = os.fork()
+        if child == 0:
+            os.close(write)
+            os.read(read, 1)
+            os._exit(0)
+    taken = threading.Event()
+
+    def take() -> None:
+        with WriteLock(tmp_path / "write.lock"):
+            taken.set()
+
+    threading.Thread(target=take, daemon=True).start()
+    assert taken.wait(10)
+    os.close(write)
+    os.waitpid(child, 0)
+    os.close(read)
+
+
 def test_changes_are_seen_without_the_database(db: Database) -> None:
     mine = Generation(db.home)
     before, stored = mine.value, poll_generation(db)

@@ -61,6 +61,14 @@ class WriteLock:
         self._threads = threading.RLock()
         self._depth = 0
         self._fd = -1
+        _write_locks.add(self)
+
+    def forget(self) -> None:
+        """In a forked child: what a thread of the parent holds is the parent's."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._threads = threading.RLock()
+        self._depth, self._fd = 0, -1
 
     def __enter__(self) -> WriteLock:
         self._threads.acquire()
@@ -77,8 +85,22 @@ class WriteLock:
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if self._depth == 0:
+            # Closing would not do: a child that was forked meanwhile has the same open file.
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
             os.close(self._fd)
+            self._fd = -1
         self._threads.release()
+
+
+_write_locks: weakref.WeakSet[WriteLock] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for lock in tuple(_write_locks):
+        lock.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Database:
