@@ -41,6 +41,7 @@ bench-judge: .venv/dev
 
 bench-apps: .venv/dev
 	$(BIN)/python benchmarks/apps/run.py
+	$(BIN)/python benchmarks/apps/first_token.py
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
