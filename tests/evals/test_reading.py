@@ -109,6 +109,15 @@ class TestDuplicates:
         found = read_battles(of(tmp_path, *rows))
         assert (len(found), found.dropped) == (2, {"unknown_label": 1})
 
+    def test_names_of_fields_may_be_spelt_by_escapes(self, tmp_path):
+        line = b'{"model_a": "x", "model_b": "y", "winner": "tie", "\\u0069d": 1}'
+        assert read_battles(of(tmp_path, line, line)).dropped == {"duplicate": 1}
+
+    def test_a_field_may_begin_late(self, tmp_path):
+        rows = [SOUND] * 9000 + [SOUND | {"id": 1}, SOUND, SOUND | {"id": 1}]
+        found = read_battles(of(tmp_path, *rows))
+        assert (len(found), found.dropped) == (9002, {"duplicate": 1})
+
     def test_across_files(self, tmp_path):
         path = of(tmp_path, SOUND | {"id": 1}, SOUND | {"id": 2})
         assert read_battles([path, path]).dropped == {"duplicate": 2}
@@ -231,7 +240,7 @@ FIELDS = st.sampled_from(
 )
 LINES = st.one_of(
     st.dictionaries(FIELDS, VALUES, max_size=8).map(lambda row: json.dumps(row).encode()),
-    st.binary(max_size=30).filter(lambda line: b"\n" not in line),
+    st.binary(max_size=30).filter(lambda line: b"\n" not in line and line[:4] != b"PAR1"),
 )
 
 
