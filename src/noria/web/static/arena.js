@@ -1,32 +1,9 @@
 // The arena: one question, two answers that stream side by side, one vote. The names come from the
 // server, and only after the vote.
 
+import { events, make, problemOf } from "./stream.js";
+
 const WINNERS = { ArrowLeft: "model_a", ArrowRight: "model_b", ArrowDown: "tie", ArrowUp: "tie (bothbad)" };
-
-async function problemOf(answer) {
-  try {
-    return JSON.parse(await answer.text()).error.message;
-  } catch {
-    return `The door answered ${answer.status}.`;
-  }
-}
-
-async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const lines = (rest + value).split("\n");
-    rest = lines.pop();
-    for (const line of lines) {
-      if (!line.startsWith("data:")) continue;
-      const data = line.slice(5).trim();
-      if (data === "[DONE]") return;
-      yield JSON.parse(data);
-    }
-  }
-}
 
 const send = (path, fields, signal) => fetch(path, {
   method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(fields), signal,
@@ -152,13 +129,9 @@ customElements.define("blind-battle", class extends HTMLElement {
   // One side's answer to one question: grows, then ends.
   #open(side, question) {
     const lines = this.sides[side].querySelector(".lines");
-    const asked = document.createElement("article");
-    asked.className = "turn user";
-    asked.textContent = question;
-    const turn = document.createElement("article");
-    turn.className = "turn assistant busy";
-    const said = document.createElement("div");
-    said.className = "said";
+    const asked = make("article", "turn user", question);
+    const turn = make("article", "turn assistant busy");
+    const said = make("div", "said");
     turn.append(said);
     lines.append(asked, turn);
     let content = "";
@@ -179,11 +152,7 @@ customElements.define("blind-battle", class extends HTMLElement {
         if (frame) cancelAnimationFrame(frame);
         paint();
         turn.classList.remove("busy");
-        if (!error) return;
-        const trouble = document.createElement("p");
-        trouble.className = "trouble";
-        trouble.textContent = error;
-        turn.append(trouble);
+        if (error) turn.append(make("p", "trouble", error));
       },
     };
   }
