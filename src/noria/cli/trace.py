@@ -56,7 +56,9 @@ def ls(
     text: Annotated[str | None, typer.Option(help="Only with these words in a message.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List calls, the newest first."""
+    """List runs and calls, the newest first; parts of a run with --kind, --model or --text."""
+    from noria.store.traces import add_up
+
     filters = {
         "status": status,
         "model": model,
@@ -69,10 +71,12 @@ def ls(
         "since_ns": options.instant(since),
         "until_ns": options.instant(until, "--until"),
         "text": text,
+        # Parts of a run show only to those who look for what only a part has.
+        "roots_only": not (model or kind or text),
     }
     with open_home() as home:
         home.take_in()
-        spans = list(_find(home, limit, filters))
+        spans = add_up(home.db, list(_find(home, limit, filters)))
     if as_json:
         emit([row(span) for span in spans])
         return
