@@ -8,7 +8,7 @@ serve: .venv/core
 	$(BIN)/noria serve
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/dev
 	$(BIN)/ruff check src tests benchmarks tools examples
