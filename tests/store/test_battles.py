@@ -12,14 +12,17 @@ from noria.store.battles import (
     Turn,
     add_turn,
     count_pairs,
+    count_pairs_since,
     each_battle,
     exclude_battles,
     excluded_by_reason,
     find_battle,
+    languages_of,
     list_battles,
     open_battle,
     record_battle,
     vote,
+    votes_by_day,
     votes_of,
 )
 
@@ -80,3 +83,20 @@ def test_a_judges_battle_is_written_at_once(db: Database) -> None:
     assert not count_pairs(db)
     assert count_pairs(db, sources=("human", "judge")) == [PairCount("x", "y", 0, 0, 1, 0)]
     assert [one.voter for one in votes_of(db, "judge")] == ["judge"]
+
+
+def test_windows_days_and_languages_count_the_same_battles(db: Database) -> None:
+    fought(db, "model_b", a="y", b="x")
+    fought(db, "tie")
+    open_battle(db, spoken := Battle("x", "y", "v"))
+    vote(db, spoken.id, "v", "model_a", None, "de")
+    open_battle(db, out := Battle("x", "y", "v"))
+    vote(db, out.id, "v", "model_a", "refusal", "fr")
+    assert count_pairs_since(db, 0) == count_pairs(db) == [PairCount("x", "y", 2, 0, 1, 0)]
+    assert count_pairs_since(db, spoken.at) == [PairCount("x", "y", 1, 0, 0, 0)]
+    assert count_pairs_since(db, 0, language="de") == count_pairs(db, language="de")
+    assert languages_of(db) == ["de"]
+    days = votes_by_day(db, 7)
+    assert len(days) == 7
+    assert sum(number for _, number in days) == 3
+    assert days[-1][1] == 3

@@ -233,6 +233,9 @@ def test_messages_are_found_by_their_words(door, client):
         ({**PROTOBUF, "content-encoding": "gzip"}, gzip.compress(bytes(200_000_000)), 413,
          "once unpacked"),
     ],
+    # What the bodies hold is new in every process.
+    ids=["cut", "protobuf cut", "json cut", "a list", "no list", "no name", "no hexadecimal",
+         "no gzip", "gzip cut", "brotli", "a bomb"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_in_the_words_of_the_protocol(
     client, headers, body, status, why

@@ -113,6 +113,9 @@ def test_the_leaderboard_shows_ratings_what_is_set_apart_and_the_matrix(
     assert "Who beat whom" in text
     assert 'class="dot"' in text
     assert "No battle counts yet" in admin.get("/leaderboard?votes=judge").text
+    assert "29 battles count" in admin.get("/leaderboard?since=7d").text
+    assert "No battle counts yet" in admin.get("/leaderboard?language=xx").text
+    assert 'aria-label="Votes"' in text
     # All answers are alike here, so style cannot be told from the contestant.
     assert "Without style control" in admin.get("/leaderboard?style=1").text
 

@@ -20,9 +20,28 @@ from noria.store.governance import marks
 from noria.types import Label, new_span_id
 
 __all__ = [
-    "ANYBODY", "WINNERS", "Battle", "PairCount", "Turn", "add_turn", "asked_before", "count_pairs",
-    "count_waiting", "each_battle", "exclude_battles", "excluded_by_reason", "find_battle",
-    "list_battles", "next_waiting", "open_battle", "record_battle", "vote", "votes_of",
+    "ANYBODY",
+    "WINNERS",
+    "Battle",
+    "PairCount",
+    "Turn",
+    "add_turn",
+    "asked_before",
+    "count_pairs",
+    "count_pairs_since",
+    "count_waiting",
+    "each_battle",
+    "exclude_battles",
+    "excluded_by_reason",
+    "find_battle",
+    "languages_of",
+    "list_battles",
+    "next_waiting",
+    "open_battle",
+    "record_battle",
+    "vote",
+    "votes_by_day",
+    "votes_of",
 ]  # fmt: skip
 
 ANYBODY = "*"
@@ -117,7 +136,14 @@ def record_battle(db: Database, battle: Battle) -> None:
             _count(connection, battle, 1)
 
 
-def vote(db: Database, battle_id: str, voter: str, winner: str, excluded: str | None) -> bool:
+def vote(
+    db: Database,
+    battle_id: str,
+    voter: str,
+    winner: str,
+    excluded: str | None,
+    language: str | None = None,
+) -> bool:
     """End a battle with a vote, once.
 
     Args:
@@ -126,6 +152,7 @@ def vote(db: Database, battle_id: str, voter: str, winner: str, excluded: str | 
         voter: who votes; only the one before whom it was fought may.
         winner: one of `WINNERS`.
         excluded: why the vote is not to count; None where it counts.
+        language: what was spoken; None leaves what the battle says.
 
     Returns:
         False where it was voted on before, and nothing has changed.
@@ -140,7 +167,13 @@ def vote(db: Database, battle_id: str, voter: str, winner: str, excluded: str | 
         changed = connection.execute(
             update(battles)
             .where(battles.c.id == battle_id, battles.c.voted_ns.is_(None))
-            .values(winner=winner, excluded=excluded, voter=voter, voted_ns=time.time_ns())
+            .values(
+                winner=winner,
+                excluded=excluded,
+                voter=voter,
+                voted_ns=time.time_ns(),
+                language=battle.language if language is None else language,
+            )
         ).rowcount
         if changed:
             ended = _find(connection, battle_id)
@@ -329,6 +362,76 @@ def count_pairs(
         query = query.where(table.language == language)
     with db.read() as connection:
         return [PairCount._make(row) for row in connection.execute(query).all()]
+
+
+def count_pairs_since(
+    db: Database,
+    since_ns: int,
+    *,
+    sources: Collection[str] = ("human",),
+    arena: str = "",
+    category: str | None = None,
+    language: str | None = None,
+) -> list[PairCount]:
+    """The same of the battles since an instant; reads every one of them."""
+    query = select(battles.c.model_a, battles.c.model_b, battles.c.winner, func.count()).where(
+        battles.c.at >= since_ns,
+        battles.c.source.in_(list(sources)),
+        battles.c.arena == arena,
+        battles.c.winner.is_not(None),
+        battles.c.excluded.is_(None),
+    )
+    for name, value in (("category", category), ("language", language)):
+        if value is not None:
+            query = query.where(battles.c[name] == value)
+    query = query.group_by(battles.c.model_a, battles.c.model_b, battles.c.winner)
+    found: dict[tuple[str, str], list[int]] = {}
+    with db.read() as connection:
+        for left, right, winner, number in connection.execute(query):
+            first, second = sorted((left, right))
+            place = WINNERS.index(winner)
+            if place < 2 and first != left:
+                place = 1 - place
+            found.setdefault((first, second), [0, 0, 0, 0])[place] += int(number)
+    return [PairCount(*pair, *ends) for pair, ends in sorted(found.items())]
+
+
+def votes_by_day(
+    db: Database, days: int, *, sources: Collection[str] = ("human",), arena: str = ""
+) -> list[tuple[int, int]]:
+    """How many battles ended on each of the last days that count, the oldest first.
+
+    Returns: the day's first instant in UTC nanoseconds, and the number.
+    """
+    day = 86_400 * 1_000_000_000
+    today = time.time_ns() // day
+    number = (battles.c.at // day).label("day")
+    query = (
+        select(number, func.count())
+        .where(
+            battles.c.at >= (today - days + 1) * day,
+            battles.c.source.in_(list(sources)),
+            battles.c.arena == arena,
+            battles.c.winner.is_not(None),
+            battles.c.excluded.is_(None),
+        )
+        .group_by("day")
+    )
+    with db.read() as connection:
+        found = {int(which): int(count) for which, count in connection.execute(query)}
+    return [(which * day, found.get(which, 0)) for which in range(today - days + 1, today + 1)]
+
+
+def languages_of(db: Database, arena: str = "") -> list[str]:
+    """The languages of the battles of an arena that count."""
+    query = (
+        select(pair_counts.c.language)
+        .where(pair_counts.c.arena == arena, pair_counts.c.language != "")
+        .distinct()
+        .order_by(pair_counts.c.language)
+    )
+    with db.read() as connection:
+        return list(connection.execute(query).scalars())
 
 
 def excluded_by_reason(

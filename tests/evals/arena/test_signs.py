@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from noria.evals.arena.language import language_of
 from noria.evals.arena.signs import names_itself, refuses
 
 
@@ -63,3 +64,17 @@ def test_refusals_and_silence_are_known(answer: str) -> None:
 )
 def test_answers_are_not_refusals(answer: str) -> None:
     assert not refuses(answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("What is the capital of France, and why was it chosen?", "en"),
+        ("Wie heißt die Hauptstadt von Frankreich, und warum?", "de"),
+        ("Quelle est la capitale de la France, et pourquoi ?", "fr"),
+        ("Hi", ""),
+        ("2 + 2 = ?", ""),
+    ],
+)
+def test_the_language_of_a_question_is_told_where_there_are_words(text: str, language: str) -> None:
+    assert language_of(text) == language

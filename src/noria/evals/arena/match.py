@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from noria.errors import ApiError, NoriaError
+from noria.evals.arena.language import language_of
 from noria.evals.arena.pairs import draw
 from noria.evals.arena.signs import names_itself, refuses
 from noria.evals.arena.standings import standings
@@ -182,7 +183,9 @@ class Match:
         if excluded is None and asked_before(db, battle):
             excluded = "duplicate"
         before = _ratings(db)
-        if not vote(db, battle.id, battle.voter, winner, excluded):
+        asked = "\n".join(turn.question for turn in battle.turns)
+        language = battle.language or language_of(asked)
+        if not vote(db, battle.id, battle.voter, winner, excluded, language):
             raise ApiError(409, "already_voted", "This battle was voted on before.")
         if len(earlier) >= _FEW_VOTES:
             self._watch([*earlier, find_battle(db, battle.id)], before)

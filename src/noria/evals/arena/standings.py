@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from noria.store.battles import count_pairs
+from noria.store.battles import count_pairs, count_pairs_since
 
 if TYPE_CHECKING:
     from noria.evals.leaderboard import Leaderboard
@@ -37,6 +37,7 @@ def tally_of(
     arena: str = "",
     category: str | None = None,
     language: str | None = None,
+    since_ns: int | None = None,
 ) -> Tally:
     """How often each pair met, and how that ended.
 
@@ -46,12 +47,18 @@ def tally_of(
         arena: "" for the arena of the installation, else an app's name.
         category: only battles of this category.
         language: only battles in this language.
+        since_ns: only battles since this instant, which are then read one by one.
     """
     import numpy as np
 
     from noria.evals.tally import Tally
 
-    pairs = count_pairs(db, sources=sources, arena=arena, category=category, language=language)
+    chosen: dict[str, Any] = {
+        "sources": sources, "arena": arena, "category": category, "language": language,
+    }  # fmt: skip
+    pairs = (
+        count_pairs(db, **chosen) if since_ns is None else count_pairs_since(db, since_ns, **chosen)
+    )
     return Tally.of_counts(
         [pair.model_a for pair in pairs],
         [pair.model_b for pair in pairs],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import QueryParams
@@ -11,6 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from noria.errors import NoriaError
+from noria.types import utc_now
+from noria.web import charts
 from noria.web import standings as drawing
 from noria.web.pages.arena import CATEGORIES
 from noria.web.render import context_of, in_thread, page, shades_of
@@ -29,6 +32,14 @@ SOURCES = {
     "judge": ("Judges", ("judge", "shadow")),
     "both": ("Both", ("human", "judge", "shadow")),
 }
+
+
+WINDOWS = {
+    "7d": ("last 7 days", timedelta(days=7)),
+    "30d": ("last 30 days", timedelta(days=30)),
+    "90d": ("last 90 days", timedelta(days=90)),
+}
+_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,9 @@ class Standing:
     """Battles that wait for a person's vote."""
     problem: str | None
     """Why style cannot be accounted for; then the ratings are as without."""
+    languages: list[str]
+    votes: list[tuple[int, int]]
+    """Votes on each of the last days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +118,14 @@ async def show(request: Request) -> Response:
         "challenge": _challenge(config, arena, standing),
         "waiting": standing.waiting,
         "problem": standing.problem,
+        "languages": standing.languages,
+        "windows": [(name, title) for name, (title, _) in WINDOWS.items()],
+        "votes_chart": charts.bars(
+            "Votes",
+            [charts.Series("votes", "s0", [float(number) for _, number in standing.votes])],
+            [at for at, _ in standing.votes],
+            daily=True,
+        ),
     }
     return page(request, "leaderboard.html", values)
 
@@ -133,17 +155,29 @@ def _standing(db: Database, query: QueryParams, arena: str) -> Standing:
     from noria.evals import rate
     from noria.evals.arena import export_rows, tally_of
     from noria.store import spend
-    from noria.store.battles import count_waiting, excluded_by_reason
+    from noria.store.battles import (
+        count_waiting,
+        excluded_by_reason,
+        languages_of,
+        votes_by_day,
+    )
 
     sources = SOURCES[_source(query)][1]
-    category = query.get("category") or None
+    category, language = query.get("category") or None, query.get("language") or None
+    window = WINDOWS.get(query.get("since", ""))
+    since = int((utc_now() - window[1]).timestamp() * 1e9) if window else None
     problem = None
-    tally: Tally = tally_of(db, sources=sources, arena=arena, category=category)
+    tally: Tally = tally_of(
+        db, sources=sources, arena=arena, category=category, language=language, since_ns=since
+    )
     if "style" in query:
         # The measures of style stand in the answers, so every battle is read.
         rows = (row for row in export_rows(db, arena=arena) if row["source"] in sources)
         try:
-            board = rate(rows, style=True, category=category)
+            board = rate(
+                rows, style=True, category=category, language=language,
+                since=None if since is None else since / 1e9,
+            )  # fmt: skip
         except NoriaError as impossible:
             board, problem = rate(tally), impossible.message
     else:
@@ -157,7 +191,17 @@ def _standing(db: Database, query: QueryParams, arena: str) -> Standing:
     spent = [*spend(db, "model"), *spend(db, "app")]
     costs = {row.name: row.spent_nano // row.calls for row in spent if row.name and row.calls}
     excluded = excluded_by_reason(db, sources=sources, arena=arena)
-    return Standing(board, names, shares, excluded, costs, count_waiting(db, arena), problem)
+    return Standing(
+        board,
+        names,
+        shares,
+        excluded,
+        costs,
+        count_waiting(db, arena),
+        problem,
+        languages_of(db, arena),
+        votes_by_day(db, _DAYS, sources=sources, arena=arena),
+    )
 
 
 routes = [Route("/leaderboard", show)]
