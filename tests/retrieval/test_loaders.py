@@ -71,9 +71,13 @@ def test_what_is_no_front_matter_is_text(text: str) -> None:
     assert front_matter(text) == ({}, text)
 
 
+# YAML's own writer does not give these line breaks back.
+words = st.characters(exclude_categories=["Cs"], exclude_characters="\x85\u2028\u2029")
 fields = st.dictionaries(
     st.sampled_from(["title", "label", "grants", "Owner", "date"]),
-    st.one_of(st.text(max_size=20), st.lists(st.text(max_size=8), max_size=3), st.integers()),
+    st.one_of(
+        st.text(words, max_size=20), st.lists(st.text(words, max_size=8), max_size=3), st.integers()
+    ),
     max_size=4,
 )
 

@@ -25,9 +25,11 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One browser for all tests. Missing, they are skipped, but fail where `CI` is set."""
+    """A browser for the tests of a file: while it is there, its event loop runs in this process,
+    and tests that run one of their own cannot. Missing, the tests are skipped, but fail where `CI`
+    is set."""
     if not CHROMIUM.exists():
         reason = f"{CHROMIUM} is missing: apt-get update && apt-get install -y chromium"
         if os.environ.get("CI") == "true":

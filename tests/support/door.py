@@ -145,12 +145,7 @@ class Door:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer: each writes a journal, and so do those of applications."""
-        return [
-            process
-            for process in self.processes()[1:]
-            if any(f.path.endswith(".wal") and f.mode != "r" for f in process.open_files())
-            and "noria.apps.runner" not in process.cmdline()
-        ]
+        return [process for process in self.processes()[1:] if _answers(process)]
 
     def log(self) -> str:
         """What the server printed."""
@@ -218,6 +213,14 @@ class Door:
     def connect(self, timeout: float = 10.0) -> socket.socket:
         """A bare connection to the door."""
         return socket.create_connection(("127.0.0.1", self.port), timeout)
+
+
+def _answers(process: psutil.Process) -> bool:
+    try:
+        writes = any(f.path.endswith(".wal") and f.mode != "r" for f in process.open_files())
+        return writes and "noria.apps.runner" not in process.cmdline()
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return False
 
 
 def bearer(secret: str) -> dict[str, str]:

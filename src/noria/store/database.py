@@ -28,6 +28,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from noria.config import Config
 from noria.errors import ConfigError, NoriaError, StoreUnavailable
 from noria.store.changes import Generation
+from noria.store.forking import transaction
 from noria.store.schema import VERSION
 
 __all__ = ["Database", "WriteLock", "insert_into", "open_database"]
@@ -132,7 +133,7 @@ class Database:
         Raises:
             StoreUnavailable: the database cannot be reached.
         """
-        with _unavailable(self), self.engine.connect() as connection:
+        with _unavailable(self), transaction(), self.engine.connect() as connection:
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN")
             else:
@@ -151,6 +152,7 @@ class Database:
             stack.enter_context(_unavailable(self))
             if self.dialect == "sqlite":
                 stack.enter_context(self._lock)
+            stack.enter_context(transaction())
             connection = stack.enter_context(self.engine.connect())
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -170,7 +172,7 @@ class Database:
             return
         # A long reader keeps the log from being cut; then it is only written back, and tried again.
         self._checkpoint_after = time.monotonic() + _CHECKPOINT_SECONDS
-        with _unavailable(self), self._lock, self.engine.connect() as connection:
+        with _unavailable(self), self._lock, transaction(), self.engine.connect() as connection:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {_CHECKPOINT_WAIT_MS}")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
