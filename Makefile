@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check setup soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings bench-judge clean
+.PHONY: serve test check setup soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings bench-judge bench-votes clean
 
 serve: .venv/core
 	$(BIN)/noria serve
@@ -38,6 +38,9 @@ bench-ratings: .venv/dev
 
 bench-judge: .venv/dev
 	$(BIN)/python benchmarks/judge/run.py
+
+bench-votes: .venv/dev
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/votes/run.py
 
 bench-apps: .venv/dev
 	$(BIN)/python benchmarks/apps/run.py
