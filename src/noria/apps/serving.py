@@ -24,6 +24,7 @@ from noria.gateway.core import Gateway
 from noria.gateway.incoming import Incoming
 from noria.gateway.lane import Lane
 from noria.gateway.reception import Reception
+from noria.gateway.request import read_object
 from noria.gateway.tracing import Place, Trace, Work
 from noria.types import Label, SpanKind
 
@@ -200,12 +201,4 @@ async def _paced(pieces: AsyncIterator[str], lane: Lane) -> AsyncIterator[str]:
 
 
 def _arguments(body: bytes) -> dict[str, Any]:
-    try:
-        arguments = orjson.loads(body) if body.strip() else {}
-    except orjson.JSONDecodeError as malformed:
-        raise ApiError(
-            400, "invalid_json", f"The request's body is not valid JSON: {malformed}"
-        ) from None
-    if not isinstance(arguments, dict):
-        raise ApiError(400, "invalid_json", "The arguments must be a JSON object.")
-    return arguments
+    return read_object(body, "The arguments") if body.strip() else {}

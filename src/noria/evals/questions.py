@@ -13,9 +13,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from noria.errors import ConfigError
+from noria.evals.lines import objects_of, read_file
 
 __all__ = ["Question", "Questions", "read_questions", "read_references", "shipped_questions"]
 
@@ -76,10 +75,10 @@ def read_questions(path: Path, references: Path | None = None) -> Questions:
     Raises:
         ConfigError: a line cannot be used; the message names it.
     """
-    raw = _read(path)
+    raw = read_file(path)
     found: list[Question] = []
     known: set[str] = set()
-    for number, row in _rows(path, raw):
+    for number, row in objects_of(path, raw):
         question = _question(path, number, row)
         if question.id in known:
             raise ConfigError(f"{path}, line {number}: there are two questions {question.id}.")
@@ -91,7 +90,7 @@ def read_questions(path: Path, references: Path | None = None) -> Questions:
     if references is not None:
         answers = read_references(references)
         found = [replace(one, reference=answers.get(one.id, ())) for one in found]
-        version = f"{references.name} {hashlib.sha256(_read(references)).hexdigest()[:12]}"
+        version = f"{references.name} {hashlib.sha256(read_file(references)).hexdigest()[:12]}"
     return Questions(path.name, tuple(found), hashlib.sha256(raw).hexdigest(), version)
 
 
@@ -102,7 +101,7 @@ def read_references(path: Path) -> dict[str, tuple[str, ...]]:
         ConfigError: a line cannot be used; the message names it.
     """
     answers: dict[str, tuple[str, ...]] = {}
-    for number, row in _rows(path, _read(path)):
+    for number, row in objects_of(path, read_file(path)):
         try:
             turns = row["choices"][0]["turns"]
             answers[str(row["question_id"])] = tuple(str(turn) for turn in turns)
@@ -144,23 +143,3 @@ def _question(path: Path, number: int, row: dict[str, Any]) -> Question:
         tuple(str(one) for one in reference),
         row,
     )
-
-
-def _rows(path: Path, raw: bytes) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(raw.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as malformed:
-            raise ConfigError(f"{path}, line {number} is not JSON: {malformed}") from None
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}, line {number} is not an object.")
-        yield number, row
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as unreadable:
-        raise ConfigError(f"{path} cannot be read: {unreadable.strerror}.") from None

@@ -17,7 +17,7 @@ from noria.errors import ApiError
 from noria.models import Target
 from noria.types import SpanKind
 
-__all__ = ["Endpoint", "Request", "read_request"]
+__all__ = ["Endpoint", "Request", "read_object", "read_request"]
 
 _MOST_CHOICES = 128
 _MOST_MESSAGES = 100_000
@@ -121,11 +121,11 @@ def _limit_field(fields: dict[str, Any], target: Target) -> str:
     return "max_completion_tokens" if target.provider == "openai" else "max_tokens"
 
 
-def read_request(endpoint: Endpoint, raw: bytes) -> Request:
-    """Read and check a request's JSON.
+def read_object(raw: bytes, what: str = "The request's body") -> dict[str, Any]:
+    """Read a body that is to be a JSON object.
 
     Raises:
-        ApiError: 400, with the name of the field that cannot be used.
+        ApiError: 400 `invalid_json`; `what` is what the message calls the object.
     """
     try:
         fields = orjson.loads(raw)
@@ -134,7 +134,17 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
             400, "invalid_json", f"The request's body is not valid JSON: {malformed}"
         ) from None
     if not isinstance(fields, dict):
-        raise ApiError(400, "invalid_json", "The request's body must be a JSON object.")
+        raise ApiError(400, "invalid_json", f"{what} must be a JSON object.")
+    return fields
+
+
+def read_request(endpoint: Endpoint, raw: bytes) -> Request:
+    """Read and check a request's JSON.
+
+    Raises:
+        ApiError: 400, with the name of the field that cannot be used.
+    """
+    fields = read_object(raw)
     model = fields.get("model")
     if not isinstance(model, str) or not model or len(model) > 300:
         raise _invalid("model", "the name of a model, such as local:smollm2", model)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 from starlette.requests import Request
@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from noria.errors import ApiError
+from noria.gateway.request import read_object
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -53,14 +54,7 @@ async def _may_judge(gateway: Gateway, db: Database, key: Key, trace_id: str) ->
 
 
 def _read(body: bytes) -> tuple[str, float | None, str | None]:
-    try:
-        fields: Any = orjson.loads(body)
-    except orjson.JSONDecodeError as malformed:
-        raise ApiError(
-            400, "invalid_json", f"The request's body is not valid JSON: {malformed}"
-        ) from None
-    if not isinstance(fields, dict):
-        raise ApiError(400, "invalid_json", "The request's body must be a JSON object.")
+    fields = read_object(body)
     unknown = fields.keys() - {"trace_id", "score", "comment"}
     if unknown:
         raise _unusable(min(unknown), "is no field of feedback: trace_id, score, comment")

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from noria.errors import ApiError
 from noria.evals.arena.match import Match, Said
+from noria.gateway.request import read_object
 
 if TYPE_CHECKING:
     from noria.store import Key
@@ -93,16 +94,7 @@ def _key(request: Request) -> Key:
 
 
 async def _fields(request: Request) -> dict[str, Any]:
-    body = await request.body()
-    try:
-        fields = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as malformed:
-        raise ApiError(
-            400, "invalid_json", f"The request's body is not valid JSON: {malformed}"
-        ) from None
-    if not isinstance(fields, dict):
-        raise ApiError(400, "invalid_json", "The request's body must be a JSON object.")
-    return fields
+    return read_object(await request.body() or b"{}")
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

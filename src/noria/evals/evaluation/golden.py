@@ -19,6 +19,7 @@ from noria.evals.comparisons import mcnemar
 from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
+from noria.evals.lines import objects_of, read_file
 from noria.gateway.tracing import Place, Trace
 
 if TYPE_CHECKING:
@@ -70,21 +71,9 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         ConfigError: it cannot be read, or a line cannot be used; the message names it.
     """
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as unreadable:
-        raise ConfigError(f"{path} cannot be read: {unreadable.strerror}.") from None
     rows: list[Row] = []
     known: dict[str, int] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            fields = orjson.loads(line)
-        except orjson.JSONDecodeError as malformed:
-            raise ConfigError(f"{path}, line {number} is not JSON: {malformed}") from None
-        if not isinstance(fields, dict):
-            raise ConfigError(f"{path}, line {number} is not an object of arguments.")
+    for number, fields in objects_of(path, read_file(path), "an object of arguments"):
         arguments = {name: value for name, value in fields.items() if name not in _OURS}
         identity = str(fields.get("id") or hashlib.sha256(_canonical(arguments)).hexdigest()[:12])
         if identity in known:
