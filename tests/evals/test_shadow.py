@@ -109,6 +109,35 @@ def test_a_challenger_answers_the_same_and_is_compared(
     assert {span.trace_id for span in spans if span.team == "people"} == set(traces)
 
 
+def test_an_answer_that_takes_long_is_challenged_when_it_ends(
+    new_door: Callable[..., Door], fake: FakeProvider
+) -> None:
+    def reply(received: Received) -> Reply:
+        slow = received.body["model"] == "small" and "slow" in str(received.body)
+        return Reply(text="[[C]]", first_delay=2.0 if slow else 0.0)
+
+    fake.reply = reply
+    door = quiet_door(new_door, shadow())
+    settings = door.config.shadow["fake:small"]
+
+    async def work(shadows: Shadows) -> list[int]:
+        async def look() -> int:
+            return await shadows.catch_up("fake:small", settings)
+
+        found = [await look()]
+        with door.client(door.key()) as client:
+            path = "/v1/chat/completions"
+            slow = asyncio.create_task(asyncio.to_thread(client.post, path, json=chat("slow")))
+            await asyncio.to_thread(fake.wait_for_requests, 1)
+            await asyncio.to_thread(client.post, path, json=chat("quick"))
+            found.append(await look())
+            assert (await slow).status_code == 200
+            found += [await look(), await look()]
+        return found
+
+    assert challenge(door.config, work) == [0, 1, 1, 0]
+
+
 def test_the_budget_of_a_challenge_is_not_passed(
     new_door: Callable[..., Door], fake: FakeProvider
 ) -> None:

@@ -50,8 +50,10 @@ _ROW = 301
 """The row of its counts: beyond those of the server's other processes."""
 _PAGE = 200
 _MOST_AT_ONCE = 4
-# An answer that takes long begins before others that are looked at first.
+# An answer that takes long begins before others that are looked at first: what is still under way
+# is waited for so long, and a little more is read again for what was just being written.
 _LOOK_BACK_NS = 15 * 60 * 1_000_000_000
+_MARGIN_NS = 10 * 1_000_000_000
 
 
 class Shadows:
@@ -76,6 +78,8 @@ class Shadows:
         self._challenges = challenges
         self._take_in = take_in
         self._seen: dict[str, set[str]] = {}
+        self._oldest: dict[str, int] = {}
+        """From when on each champion's answers are read: nothing before can still end."""
         self._payers: dict[tuple[str, frozenset[str], int], Key] = {}
         self._random = random.Random()  # noqa: S311 - sides are no secret
         self._until = asyncio.Semaphore(_MOST_AT_ONCE)
@@ -101,7 +105,11 @@ class Shadows:
         """Challenge every answer since the last time; returns how many there were."""
         await asyncio.to_thread(self._take_in)
         since = await asyncio.to_thread(self._since, champion)
-        ended = await asyncio.to_thread(self._answers, champion, since - _LOOK_BACK_NS)
+        earliest = since - _LOOK_BACK_NS
+        # What is under way is asked for first: it may end before the rest is read.
+        waited = await asyncio.to_thread(self._runs, champion, earliest, Status.OPEN)
+        begin = max(earliest, self._oldest.get(champion, earliest))
+        ended = await asyncio.to_thread(self._runs, champion, begin, Status.OK)
         seen = self._seen.get(champion)
         if seen is None:  # what ended before this process began was its predecessor's
             seen = {span.trace_id for span in ended if span.started_ns < since}
@@ -109,9 +117,11 @@ class Shadows:
         drawn = [span for span in fresh if _drawn(span.trace_id, settings.share)]
         await asyncio.gather(*(self._challenge(champion, settings, span) for span in drawn))
         self._seen[champion] = {span.trace_id for span in ended}
+        newest = max(since, fresh[-1].started_ns + 1) if fresh else since
         if fresh:
-            newest = max(since, fresh[-1].started_ns + 1)
             await asyncio.to_thread(self._move, champion, newest)
+        under_way = [span.started_ns for span in waited]
+        self._oldest[champion] = max(begin, min([newest - _MARGIN_NS, *under_way]))
         return len(drawn)
 
     async def _challenge(self, champion: str, settings: Settings, span: Span) -> None:
@@ -165,8 +175,8 @@ class Shadows:
 
     # The store
 
-    def _answers(self, champion: str, since: int) -> list[Span]:
-        """What the champion answered since an instant, the oldest first."""
+    def _runs(self, champion: str, since: int, status: Status) -> list[Span]:
+        """What the champion was asked since an instant and stands so now, the oldest first."""
         found: list[Span] = []
         for model, app, kind in (
             (champion, None, SpanKind.CHAT),
@@ -175,7 +185,7 @@ class Shadows:
             cursor = None
             while True:
                 page = find_spans(
-                    self._db, limit=_PAGE, cursor=cursor, since_ns=since, status=Status.OK,
+                    self._db, limit=_PAGE, cursor=cursor, since_ns=since, status=status,
                     roots_only=True, model=model, app=app, kind=kind,
                 )  # fmt: skip
                 found += page.rows
