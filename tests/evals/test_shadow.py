@@ -14,13 +14,8 @@ from noria.evals.shadow import Shadows
 from noria.gateway import open_gateway
 from noria.models import assemble
 from noria.store import Database, raise_mark, take_in
-from noria.store.battles import (
-    count_pairs,
-    excluded_by_reason,
-    list_battles,
-    next_waiting,
-    vote,
-)
+from noria.store.battles import list_battles, next_waiting, vote
+from noria.store.pairings import count_pairs, excluded_by_reason
 from noria.testing import FakeProvider, Reply
 from noria.testing.fake import Received
 from noria.types import Label, Subject

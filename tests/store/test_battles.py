@@ -8,22 +8,24 @@ from noria.errors import NotFound
 from noria.store import Database
 from noria.store.battles import (
     Battle,
-    PairCount,
     Turn,
     add_turn,
-    count_pairs,
-    count_pairs_since,
     each_battle,
     exclude_battles,
-    excluded_by_reason,
     find_battle,
-    languages_of,
     list_battles,
     open_battle,
     record_battle,
     vote,
-    votes_by_day,
     votes_of,
+)
+from noria.store.pairings import (
+    PairCount,
+    count_pairs,
+    count_pairs_since,
+    excluded_by_reason,
+    languages_of,
+    votes_by_day,
 )
 
 

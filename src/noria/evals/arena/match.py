@@ -27,13 +27,13 @@ from noria.store.battles import (
     Turn,
     add_turn,
     asked_before,
-    count_pairs,
     exclude_battles,
     find_battle,
     open_battle,
     vote,
     votes_of,
 )
+from noria.store.pairings import count_pairs
 
 if TYPE_CHECKING:
     from noria.config import Arena as Settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from noria.store.battles import count_pairs, count_pairs_since
+from noria.store.pairings import count_pairs, count_pairs_since
 
 if TYPE_CHECKING:
     from noria.evals.leaderboard import Leaderboard

@@ -24,7 +24,8 @@ _FILTERS = ("source", "contestant", "excluded")
 
 async def browse(request: Request) -> Response:
     """The newest battles that meet the filters of the address."""
-    from noria.store.battles import excluded_by_reason, list_battles
+    from noria.store.battles import list_battles
+    from noria.store.pairings import excluded_by_reason
 
     context, key, query = context_of(request), key_of(request), request.query_params
     found = await in_thread(

@@ -155,12 +155,7 @@ def _standing(db: Database, query: QueryParams, arena: str) -> Standing:
     from noria.evals import rate
     from noria.evals.arena import export_rows, tally_of
     from noria.store import spend
-    from noria.store.battles import (
-        count_waiting,
-        excluded_by_reason,
-        languages_of,
-        votes_by_day,
-    )
+    from noria.store.pairings import count_waiting, excluded_by_reason, languages_of, votes_by_day
 
     sources = SOURCES[_source(query)][1]
     category, language = query.get("category") or None, query.get("language") or None
