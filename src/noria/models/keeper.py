@@ -7,7 +7,7 @@ down or its weights were pulled anew.
 from __future__ import annotations
 
 import os
-import select
+import selectors
 import signal
 import socket
 import subprocess
@@ -97,8 +97,10 @@ class Keeper:
 
     def _somebody_calls(self) -> bool:
         """Wait for a connection; False at the end."""
-        readable, _, _ = select.select([self.socket.fileno(), self._end], [], [])
-        return self._end not in readable
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.socket, selectors.EVENT_READ)
+            selector.register(self._end, selectors.EVENT_READ)
+            return all(key.fd != self._end for key, _ in selector.select())
 
     def _live_through(self, arguments: list[str]) -> None:
         """Run the process from its start to its end, and learn from that."""

@@ -58,6 +58,7 @@ async def fill(library: Library, place: Place, tell: Progress) -> tuple[int, dic
     batches = _batches(library)
     places: dict[Label, Place] = {}
     turn = asyncio.Lock()
+    over = False
 
     async def next_batch() -> tuple[_Batch, Place] | None:
         async with turn:
@@ -72,7 +73,7 @@ async def fill(library: Library, place: Place, tell: Progress) -> tuple[int, dic
 
     async def work() -> None:
         nonlocal done
-        while (found := await next_batch()) is not None:
+        while not over and (found := await next_batch()) is not None:
             batch, where = found
             if str(batch.label) in refused:
                 refused[str(batch.label)] += len(batch.serials)
@@ -90,6 +91,9 @@ async def fill(library: Library, place: Place, tell: Progress) -> tuple[int, dic
 
     workers = [asyncio.create_task(work()) for _ in range(_AT_ONCE)]
     try:
+        await asyncio.wait(workers, return_when=asyncio.FIRST_EXCEPTION)
+        over = True  # after a failure the others keep what they have asked for, and ask no more
+        await asyncio.wait(workers)
         await asyncio.gather(*workers)
     finally:
         for worker in workers:
