@@ -33,6 +33,11 @@ STORY: dict[str, Any] = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def weights() -> None:
+    Weights().pull("smollm2")
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., EngineHost]]:
     hosts: list[EngineHost] = []
