@@ -9,6 +9,7 @@ from noria.config import Config
 from noria.errors import NotFound
 from noria.store import (
     Database,
+    Generation,
     Grant,
     Shortage,
     budget_status,
@@ -59,22 +60,22 @@ def test_the_file_says_which_budgets_there_are(config: Config, db: Database) -> 
     }
     key, _ = create_key(db, budget=Budget.parse("5 USD"))
     set_budget(db, Subject.TEAM, "law", Budget.parse("7 USD"))
-    generation = db.generation.value
+    generation = Generation(db.home).value
     sync_budgets(db, configured(config, teams={"search": {"budget": "25 USD/day"}}))
     assert names(db) == {
         ("team", "search", "25 USD/day"),
         ("team", "law", "7 USD"),
         ("key", key.id, "5 USD"),
     }
-    assert db.generation.value > generation
+    assert Generation(db.home).value > generation
 
 
 def test_an_unchanged_file_changes_nothing(config: Config, db: Database) -> None:
     same = configured(config, teams={"search": {"budget": "20 USD/day"}})
     sync_budgets(db, same)
-    generation = db.generation.value
+    generation = Generation(db.home).value
     sync_budgets(db, same)
-    assert db.generation.value == generation
+    assert Generation(db.home).value == generation
 
 
 def test_a_budget_keeps_its_id(db: Database) -> None:

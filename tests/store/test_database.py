@@ -185,7 +185,6 @@ def test_changes_are_seen_without_the_database(db: Database) -> None:
         os._exit(0)
     os.waitpid(child, 0)
     assert mine.value == before + 2
-    mine.close()
 
 
 def test_the_log_is_cut_once_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,17 +28,11 @@ class Generation:
 
     def __init__(self, home: Path) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(home / "generation", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
+        self._path = home / "generation"
+        with self._locked() as fd:
             if os.fstat(fd).st_size < 8:
                 os.ftruncate(fd, 8)
             self._view = memoryview(mmap.mmap(fd, 8)).cast("Q")
-        except BaseException:
-            os.close(fd)
-            raise
-        fcntl.flock(fd, fcntl.LOCK_UN)
-        self._fd = fd
 
     @property
     def value(self) -> int:
@@ -47,18 +41,20 @@ class Generation:
 
     def bump(self) -> None:
         """Tell every process of this home that something has changed."""
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        try:
+        with self._locked():
             self._view[0] += 1
-        finally:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def close(self) -> None:
-        """Unmap the counter."""
-        if self._fd >= 0:
-            self._view.release()
-            os.close(self._fd)
-            self._fd = -1
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The open file, which no other process changes meanwhile."""
+        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield fd
+        finally:
+            # Closing would not do: a child that was forked meanwhile has the same open file.
+            fcntl.flock(fd, fcntl.LOCK_UN)
+            os.close(fd)
 
 
 @contextmanager
@@ -74,7 +70,7 @@ def changing(db: Database) -> Iterator[Connection]:
                 " ON CONFLICT (name) DO UPDATE SET value = settings.value + 1"
             )
         )
-    db.generation.bump()
+    Generation(db.home).bump()
 
 
 def poll_generation(db: Database) -> int:

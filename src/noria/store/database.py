@@ -15,7 +15,6 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from noria.config import Config
 from noria.errors import ConfigError, NoriaError, StoreUnavailable
-from noria.store.changes import Generation
 from noria.store.forking import transaction
 from noria.store.schema import VERSION
 
@@ -120,11 +118,6 @@ class Database:
         self.dialect: str = self.engine.dialect.name
         self._checkpoint_after = 0.0
         weakref.finalize(self, self.engine.dispose)
-
-    @cached_property
-    def generation(self) -> Generation:
-        """The home's counter of changes."""
-        return Generation(self.home)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Connection]:
