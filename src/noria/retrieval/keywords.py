@@ -132,14 +132,15 @@ def _weighted(
 ) -> list[int]:
     """Chunks that have any of some words, by the weights of all words that they have. A word's
     weight is its inverse document frequency; long passages have more words by chance."""
-    weights = " + ".join(
-        f"{-math.log(max(share, _LEAST_SHARE)):.2f} * (words @@ %s::tsquery)::int"
-        for share in shares.values()
-    )
+    # Always the same text for as many words: the driver has it prepared.
+    weights = " + ".join("%s::float8 * (words @@ %s::tsquery)::int" for _ in shares)
+    weighted: list[float | str] = []
+    for stem, share in shares.items():
+        weighted += (-math.log(max(share, _LEAST_SHARE)), _lexeme(stem))
     rows = connection.exec_driver_sql(
         "SELECT serial FROM chunks WHERE words @@ %s::tsquery AND shelf = ANY(%s)"  # noqa: S608
         f" ORDER BY ({weights}) / (200 + length(words)) DESC, serial LIMIT %s",
-        (" | ".join(map(_lexeme, having)), list(shelves), *map(_lexeme, shares), k),
+        (" | ".join(map(_lexeme, having)), list(shelves), *weighted, k),
     )
     return [row[0] for row in rows]
 

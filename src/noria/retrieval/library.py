@@ -6,7 +6,7 @@ import asyncio
 import functools
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from noria.retrieval.finding import Found, Rank, fuse
 from noria.retrieval.keywords import find_words
 from noria.retrieval.shelving import permitted
 from noria.retrieval.sources import described
-from noria.retrieval.vectors import VectorStore
+from noria.retrieval.vectors import Hit, VectorStore
 from noria.retrieval.writing import remove_documents
 from noria.store import Database, open_database
 from noria.store.bulk import select_in
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Library", "open_library", "shared_database"]
 
-_LEAST_CANDIDATES = 50
+_LEAST_CANDIDATES = 30
 _SPARE = 8
 """Passages beyond those that are wanted: some may be gone by now or not fit into a budget."""
 
@@ -129,26 +129,49 @@ class Library:
             k: how many at least, where there are so many.
             reader: who asks; None is the system, which sees everything.
         """
-        vector = None
+        embedded = None
         if await asyncio.to_thread(self.vectors) is not None:
-            vector = (await embed_texts(place, self.model, [question]))[0]
-        return await asyncio.to_thread(self.look_up, question, vector, k, reader)
+            embedded = functools.partial(embed_texts, place, self.model, [question])
+        return await self.look_up(question, embedded, k, reader)
 
-    def look_up(
+    async def look_up(
         self,
         question: str,
-        vector: NDArray[np.float32] | None,
+        embedded: Callable[[], Awaitable[NDArray[np.float32]]] | None,
         k: int,
         reader: Principal | None,
     ) -> list[Found]:
-        """`find` with the question's vector at hand; blocks."""
+        """`find`, with what gives the question's vector, in a matrix of one row; None for a search
+        by words alone."""
         wanted = max(_LEAST_CANDIDATES, 2 * k)
+        # The words are looked for while the question is embedded.
+        words = asyncio.create_task(asyncio.to_thread(self._by_words, question, wanted, reader))
+        try:
+            vector = (await embedded())[0] if embedded is not None else None
+            allowed, by_words = await words
+        finally:
+            words.cancel()
+        return await asyncio.to_thread(self._joined, by_words, vector, wanted, k, allowed)
+
+    def _by_words(
+        self, question: str, wanted: int, reader: Principal | None
+    ) -> tuple[Sequence[int], list[int]]:
+        """The shelves that the reader may go to, and what the question's words find on them."""
         with self.db.read() as connection:
             allowed = permitted(connection, self.index_id, reader)
-            by_words = find_words(connection, question, wanted, allowed) if allowed else []
-        by_meaning = []
-        store = self.vectors()
-        if store is not None and vector is not None and allowed:
+            return allowed, find_words(connection, question, wanted, allowed) if allowed else []
+
+    def _joined(
+        self,
+        by_words: Sequence[int],
+        vector: NDArray[np.float32] | None,
+        wanted: int,
+        k: int,
+        allowed: Sequence[int],
+    ) -> list[Found]:
+        """What the words have found with what the vector finds."""
+        by_meaning: Sequence[Hit] = []
+        if vector is not None and allowed and (store := self.vectors()) is not None:
             by_meaning = store.search(vector, wanted, allowed)
         return self._fetch(fuse(by_words, by_meaning)[: k + _SPARE], allowed)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -114,4 +115,4 @@ class PgVectors:
 
 
 def _literal(vector: NDArray[np.float32]) -> str:
-    return f"[{','.join(map(str, vector.tolist()))}]"
+    return orjson.dumps(np.ascontiguousarray(vector), option=orjson.OPT_SERIALIZE_NUMPY).decode()

@@ -277,6 +277,7 @@ def _postgres(url: str) -> Engine:
         pool_size=8,
         max_overflow=32,
         pool_timeout=BUSY_SECONDS,
+        pool_use_lifo=True,  # the one used last has most prepared and in its caches
         connect_args={
             "connect_timeout": _CONNECT_SECONDS,
             "keepalives_idle": 5,

@@ -46,7 +46,7 @@ async def find_passages(
     gateway = context.gateway
     if gateway is None:
         library = await in_thread(find_library, context.db, index.name)
-        found = await in_thread(library.look_up, question, None, k, key.principal)
+        found = await library.look_up(question, None, k, key.principal)
         return found[:k], None
     recording = context.config.recording.content and key.record_content
     place = Place(gateway, Trace(key), app=index.app, content=recording)
