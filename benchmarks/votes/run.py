@@ -68,6 +68,7 @@ def votes(folder: Path, battles: int, models: int) -> None:
              "ties", "both_bad"),
             [("human", "", "", "", *pair, *ends) for pair, ends in counts.items()],
         )  # fmt: skip
+    del rows  # a million live objects, which the garbage collector would look through each time
     times = []
     standings(db)
     for _ in range(20):

@@ -62,7 +62,9 @@ class Tally:
     def __init__(self) -> None:
         self._names: list[str] = []
         self._place: dict[str, int] = {}
-        self._row: dict[tuple[int, int, int, float], int] = {}
+        self._row: dict[tuple[int, int, int, float], int] | None = {}
+        """Where a cell stands; None until that is asked for the first time."""
+        self._used = 0
         self._keys = np.zeros((0, 3), np.int64)
         self._weights = np.zeros(0)
         self._counts = np.zeros(0, np.int64)
@@ -104,13 +106,12 @@ class Tally:
         tally._keys = np.stack([low, high, outcome], axis=1)
         tally._weights = np.ones(len(low))
         tally._counts = counts[counts.nonzero()].astype(np.int64)
-        keys = zip(low.tolist(), high.tolist(), outcome.tolist(), strict=True)
-        tally._row = {(*key, 1.0): row for row, key in enumerate(keys)}
+        tally._used, tally._row = len(low), None
         return tally
 
     def __len__(self) -> int:
         """How many battles are counted."""
-        return int(self._counts[: len(self._row)].sum())
+        return int(self._counts[: self._used].sum())
 
     def add(
         self, model_a: str, model_b: str, winner: str, *, weight: float = 1.0, count: int = 1
@@ -181,7 +182,7 @@ class Tally:
         return self._cells
 
     def _in_order(self) -> Cells:
-        used = len(self._row)
+        used = self._used
         there = self._counts[:used] > 0
         keys = self._keys[:used][there]
         rank = np.argsort(np.argsort(np.array(self._names, object), kind="stable"))
@@ -217,14 +218,22 @@ class Tally:
             self._names.append(model)
         return place
 
+    def _rows(self) -> dict[tuple[int, int, int, float], int]:
+        if self._row is None:
+            keys = zip(*self._keys.T.tolist(), self._weights.tolist(), strict=True)
+            self._row = {key: row for row, key in enumerate(keys)}
+        return self._row
+
     def _count(self, key: tuple[int, int, int, float], count: int) -> None:
         self._cells = None
-        row = self._row.get(key)
+        rows = self._rows()
+        row = rows.get(key)
         if (0 if row is None else self._counts[row]) + count < 0:
             names = f"{self._names[key[0]]!r} and {self._names[key[1]]!r}"
             raise ValueError(f"{names} have no such vote to take back")
         if row is None:
-            row = self._row[key] = len(self._row)
+            row = rows[key] = self._used
+            self._used += 1
             if row == len(self._counts):
                 more = max(256, row)
                 self._keys = np.vstack([self._keys, np.zeros((more, 3), np.int64)])

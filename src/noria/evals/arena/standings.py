@@ -59,8 +59,5 @@ def tally_of(
     pairs = (
         count_pairs(db, **chosen) if since_ns is None else count_pairs_since(db, since_ns, **chosen)
     )
-    return Tally.of_counts(
-        [pair.model_a for pair in pairs],
-        [pair.model_b for pair in pairs],
-        np.array([pair[2:] for pair in pairs], np.int64).reshape(-1, 4),
-    )
+    models_a, models_b, *ends = zip(*pairs, strict=True) if pairs else [()] * 6
+    return Tally.of_counts(models_a, models_b, np.array(ends, np.int64).T)
