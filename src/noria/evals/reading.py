@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
+from itertools import repeat
+from operator import contains, itemgetter
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Rows", "read_battles"]
 
-_BLOCK = 1 << 18
+_BLOCK = 1 << 16
+"""Bytes of lines that are read together: their rows still fit into the caches."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -81,6 +83,8 @@ class Rows:
                 map(hash, map(itemgetter(name), self.rows)), np.int64, len(self.rows)
             )
         except (KeyError, TypeError):
+            if not any(map(contains, self.rows, repeat(name))):
+                return np.full(len(self.rows), hash(None), np.int64)
             values = [row.get(name) for row in self.rows]
         try:
             return np.fromiter(map(hash, values), np.int64, len(values))
