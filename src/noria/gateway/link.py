@@ -1,7 +1,9 @@
 """One connection to an upstream server, parsed by llhttp, and what passes over it.
 
 A plain answer is gathered; of a stream the exchange hands over each piece as it comes, so that
-relaying costs no task switch. Deadlines are looked at by one timer for all exchanges.
+relaying costs no task switch. Where pieces come faster than anybody reads, the connection rests for
+two milliseconds, and what has come by then is one piece. Deadlines are looked at by one timer for
+all exchanges.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "Exchange", "Link", "UpstreamFailure"]
 
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
+_REST_SECONDS = 0.002
+"""How long reading rests after a third piece of a stream has come within that time."""
 
 
 class UpstreamFailure(Exception):
@@ -80,6 +84,11 @@ class Exchange:
         """Whether the connection was opened for this exchange."""
         self.deadline = self.ends_at = float("inf")
         self.stall = 0.0
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing is to be read until `resume`."""
+        return self._paused
 
     @property
     def ended(self) -> bool:
@@ -201,6 +210,8 @@ class Link(asyncio.Protocol):
         self._content_type = b""
         self._retry_after: str | None = None
         self._until_close = True
+        self._last = self._before_last = 0.0
+        """When the last two pieces of a stream came."""
 
     def send(self, data: bytes, exchange: Exchange) -> None:
         assert self._transport is not None
@@ -245,8 +256,9 @@ class Link(asyncio.Protocol):
             self._pool.forget(self)
             self.drop()
             return
+        now = self._pool.loop.time()
         exchange.started = True
-        exchange.deadline = self._pool.loop.time() + exchange.stall
+        exchange.deadline = now + exchange.stall
         self._bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -257,6 +269,18 @@ class Link(asyncio.Protocol):
             exchange.hand_on()
             if self._bytes > _MOST_ANSWER_BYTES:
                 self._give_up("upstream_too_large", "The upstream server's answer has over 64 MiB.")
+            elif exchange.streaming and self._exchange is exchange:
+                if now - self._before_last < _REST_SECONDS:
+                    self.pause()
+                    self._pool.loop.call_later(_REST_SECONDS, self._wake, exchange)
+                self._before_last, self._last = self._last, now
+
+    def _wake(self, exchange: Exchange) -> None:
+        """Read what has come while the connection rested; if that is soon, it rests again."""
+        if self._exchange is exchange:
+            self._last = self._before_last = self._pool.loop.time()
+            if not exchange.paused:
+                self.resume()
 
     def _give_up(self, code: str, message: str) -> None:
         """What comes cannot be used."""
