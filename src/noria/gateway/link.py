@@ -2,7 +2,7 @@
 
 A plain answer is gathered; of a stream the exchange hands over each piece as it comes, so that
 relaying costs no task switch. Where pieces come faster than anybody reads, the connection rests for
-two milliseconds, and what has come by then is one piece. Deadlines are looked at by one timer for
+four milliseconds, and what has come by then is one piece. Deadlines are looked at by one timer for
 all exchanges.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "Exchange", "Link", "UpstreamFailure"]
 
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
-_REST_SECONDS = 0.002
+_REST_SECONDS = 0.004
 """How long reading rests after a third piece of a stream has come within that time."""
 
 

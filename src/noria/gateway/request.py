@@ -21,7 +21,6 @@ __all__ = ["Endpoint", "Request", "read_object", "read_request"]
 
 _MOST_CHOICES = 128
 _MOST_MESSAGES = 100_000
-_CONTENT = (str, type(None))
 _UNKNOWN_COST = ("audio", "prediction", "web_search_options")
 _COSTLY = frozenset({*_UNKNOWN_COST, "service_tier", "tools"})
 """Fields that can add to what the messages and the reply cost."""
@@ -166,9 +165,11 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
         role, content = message.get("role"), message.get("content")
         if not isinstance(role, str):
             raise _invalid(f"messages[{number}].role", "a text such as user", role)
+        if isinstance(content, str):
+            continue
         if isinstance(content, list):
             request.has_parts = True
-        elif not isinstance(content, _CONTENT):
+        elif content is not None:
             raise _invalid(f"messages[{number}].content", "a text or a list of parts", "other")
     for name, value in fields.items():
         rule = _OPTIONAL.get(name)

@@ -11,6 +11,9 @@ from noria.types import Usage
 
 __all__ = ["assemble", "events", "join", "usage_of"]
 
+_PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
+"""All that many servers say of usage."""
+
 
 def usage_of(reply: dict[str, Any]) -> Usage | None:
     """The usage that a reply, or the last chunk of a stream, reports; None where it says nothing.
@@ -23,18 +26,18 @@ def usage_of(reply: dict[str, Any]) -> Usage | None:
         return None
     prompt = _count(usage, "prompt_tokens")
     completion = _count(usage, "completion_tokens")
+    hidden = max(0, _count(usage, "total_tokens") - prompt - completion)
+    found = Usage(prompt, completion + hidden, 0, hidden)
+    if usage.keys() == _PLAIN:
+        return found
     read = _details(usage, "prompt_tokens_details")
     written = _details(usage, "completion_tokens_details")
-    hidden = max(0, _count(usage, "total_tokens") - prompt - completion)
     compute = usage.get("compute_ms", 0.0)
-    return Usage(
-        input_tokens=prompt,
-        output_tokens=completion + hidden,
-        cached_tokens=_count(read, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens"),
-        reasoning_tokens=max(hidden, _count(written, "reasoning_tokens")),
-        compute_ms=float(compute) if isinstance(compute, int | float) else 0.0,
-        cache_write_tokens=_count(read, "cache_write_tokens"),
-    )
+    found.cached_tokens = _count(read, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens")
+    found.cache_write_tokens = _count(read, "cache_write_tokens")
+    found.reasoning_tokens = max(hidden, _count(written, "reasoning_tokens"))
+    found.compute_ms = float(compute) if isinstance(compute, int | float) else 0.0
+    return found
 
 
 def _count(table: dict[str, Any], key: str) -> int:

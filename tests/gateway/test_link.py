@@ -1,0 +1,127 @@
+"""A stream that comes faster than anybody reads: the connection rests, and nothing is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+from noria.config import Routing
+from noria.gateway.link import Exchange, Link, UpstreamFailure
+from noria.gateway.upstream import Pool
+
+
+def in_a_loop(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
+    @functools.wraps(test)
+    def run() -> None:
+        asyncio.run(test())
+
+    return run
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def piece(text: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(text), text)
+
+
+def _nothing(_: object) -> None: ...
+
+
+class Wire:
+    """The transport of a connection, which notes whether it is read."""
+
+    def __init__(self) -> None:
+        self.reading = asyncio.Event()
+        self.reading.set()
+
+    def pause_reading(self) -> None:
+        self.reading.clear()
+
+    def resume_reading(self) -> None:
+        self.reading.set()
+
+    def write(self, data: bytes) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+
+class Streaming:
+    """A stream under way."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self._loop = asyncio.get_running_loop()
+        loop = SimpleNamespace(time=lambda: self.now, call_later=self._loop.call_later)
+        pool = SimpleNamespace(
+            loop=loop, routing=Routing(), active=set(), give_back=_nothing, forget=_nothing
+        )
+        self.wire = Wire()
+        self.link = Link(cast(Pool, pool))
+        self.link.connection_made(cast(Any, self.wire))
+        self.pieces: list[bytes] = []
+        self.ends: list[UpstreamFailure | None] = []
+        self.exchange = Exchange(self.pieces.append, self.ends.append)
+        self.link.send(b"GET / HTTP/1.1\r\n\r\n", self.exchange)
+
+    async def come(self, *received: bytes) -> None:
+        """Bytes that come in one turn of the loop each, as long as they are read."""
+        for data in received:
+            await self.wire.reading.wait()
+            self.link.data_received(data)
+
+    async def woken(self) -> None:
+        """The rest is over by then: timers end in their order, and a rest is four milliseconds."""
+        woken = asyncio.Event()
+        self._loop.call_later(0.05, woken.set)
+        await woken.wait()
+
+
+@in_a_loop
+async def test_the_third_of_three_pieces_at_once_is_passed_on_and_then_it_rests() -> None:
+    stream = Streaming()
+    await stream.come(HEAD + piece(b"a"), piece(b"b"), piece(b"c"))
+    assert stream.pieces == [b"a", b"b", b"c"]
+    assert not stream.wire.reading.is_set()
+    await stream.come(piece(b"d") + piece(b"e"))  # once it is read again
+    assert stream.pieces[3:] == [b"de"]
+    assert not stream.wire.reading.is_set()
+    await stream.come(piece(b"f") + b"0\r\n\r\n")
+    assert b"".join(stream.pieces) == b"abcdef"
+    assert stream.ends == [None]
+
+
+@in_a_loop
+async def test_slow_pieces_are_read_without_a_rest() -> None:
+    stream = Streaming()
+    for text in (HEAD + piece(b"a"), piece(b"b"), piece(b"c"), piece(b"d")):
+        stream.now += 0.005
+        await stream.come(text)
+        assert stream.wire.reading.is_set()
+
+
+@in_a_loop
+async def test_a_rest_does_not_end_the_pause_of_a_slow_caller() -> None:
+    stream = Streaming()
+    await stream.come(HEAD + piece(b"a"), piece(b"b"), piece(b"c"))
+    stream.exchange.pause()
+    await stream.woken()
+    assert not stream.wire.reading.is_set()
+    stream.exchange.resume()
+    assert stream.wire.reading.is_set()
+
+
+@in_a_loop
+async def test_an_answer_that_ended_while_it_rested_is_left_alone() -> None:
+    stream = Streaming()
+    await stream.come(HEAD + piece(b"a"), piece(b"b"), piece(b"c"))
+    stream.link.connection_lost(None)
+    (failure,) = stream.ends
+    assert failure is not None
+    assert failure.code == "upstream_reset"
+    await stream.woken()
+    assert not stream.wire.reading.is_set()
