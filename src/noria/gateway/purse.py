@@ -214,8 +214,7 @@ class Purse:
             wish: what the attempt could cost.
             amount: the same in nano-dollars, for the limit that is wished for.
         """
-        now = time.time()
-        accounts = [self._account(budget, now) for budget in budgets]
+        accounts = self._accounts_of(budgets)
         if not accounts or amount == 0:
             return Hold(amount, wish.limit)
         if not self._fits(accounts, amount):
@@ -232,8 +231,7 @@ class Purse:
         """
         if (hold := self.take(budgets, wish, amount)) is not None:
             return hold
-        now = time.time()
-        accounts = [self._account(budget, now) for budget in budgets]
+        accounts = self._accounts_of(budgets)
         async with self._lock:
             return await self._reserve_slowly(accounts, wish)
 
@@ -250,10 +248,18 @@ class Purse:
                 self._give_back(account)
         return bool(hold.accounts) and cost > hold.amount
 
-    def _account(self, budget: BudgetRow, now: float) -> Account:
-        account = self._current.get(budget.id)
-        if account is not None and now < account.ends:
-            return account
+    def _accounts_of(self, budgets: Iterable[BudgetRow]) -> list[Account]:
+        now, current = time.time(), self._current
+        accounts = []
+        for budget in budgets:
+            account = current.get(budget.id)
+            if account is None or now >= account.ends:
+                account = self._open(budget)
+            accounts.append(account)
+        return accounts
+
+    def _open(self, budget: BudgetRow) -> Account:
+        """The account of a budget's present window."""
         at: datetime = utc_now()
         start_ns = int(budget.budget.window.start(at).timestamp()) * 1_000_000_000
         end = budget.budget.window.end(at)

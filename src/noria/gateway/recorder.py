@@ -46,17 +46,17 @@ class CallRecord:
         number = self.attempts
         self.attempts = number + 1
         meta: dict[str, Any] = {
-            "t": "hold" if number == 0 else "attempt",
+            "t": "attempt" if number else "hold",
             "id": self.span_id,
             "n": number,
             "target": target.name,
-            "at": self.at_ns if number == 0 else time.time_ns(),
+            "at": time.time_ns() if number else self.at_ns,
             "hold": hold.amount,
             "leases": hold.leases,
         }
         if number:
             return number, frame(meta)
-        meta |= self._identity()
+        self._identify(meta)
         return number, frame(meta, self.raw if self.content else b"")
 
     def settle(self, number: int, cost: int, code: str, error: str, usage: Usage | None) -> None:
@@ -137,9 +137,9 @@ class CallRecord:
             self._never_held(Status.CANCELLED, {})
 
     def _never_held(self, status: Status, why: dict[str, Any]) -> None:
-        meta = self._identity() | why
-        meta |= {"t": "span", "id": self.span_id, "at": self.at_ns, "status": status}
-        meta |= {"ms": self.elapsed_ms(), "cost": 0}
+        meta = {"t": "span", "id": self.span_id, "at": self.at_ns, "status": status}
+        meta |= {"ms": self.elapsed_ms(), "cost": 0} | why
+        self._identify(meta)
         try:
             self.journal.append(meta, self.raw if self.content else b"", b"")
         except StoreUnavailable:
@@ -153,21 +153,18 @@ class CallRecord:
         """Milliseconds since the call began."""
         return (time.monotonic_ns() - self.started_ns) // 1000 / 1000
 
-    def _identity(self) -> dict[str, Any]:
-        request, key = self.request, self.key
-        meta: dict[str, Any] = {
-            "trace": self.trace_id,
-            "kind": self.endpoint.kind,
-            "model": request.model if request else None,
-            "key": key.id,
-            "stream": request.stream if request else False,
-            "content": self.content,
-        }
-        place = self.place
+    def _identify(self, meta: dict[str, Any]) -> None:
+        """Say which call it is, and whose."""
+        request, key, place = self.request, self.key, self.place
+        meta["trace"] = self.trace_id
+        meta["kind"] = self.endpoint.kind
+        meta["model"] = request.model if request else None
+        meta["key"] = key.id
+        meta["stream"] = request.stream if request else False
+        meta["content"] = self.content
         if place is not None:
             meta["parent"], meta["app"] = place.span_id, place.app
         if key.team is not None:
             meta["team"] = key.team
         if key.user is not None:
             meta["user"] = key.user
-        return meta
