@@ -33,14 +33,15 @@ class Target:
     model: str
     headers: dict[str, str] = field(default_factory=dict)
 
-    def request(self, stream: bool) -> bytes:
+    def request(self, stream: bool, slowly: bool = False) -> bytes:
         """The bytes of one request: a chat of three messages, about 600 bytes."""
+        question = "May I send back a book that I have read halfway?"
         asked: dict[str, object] = {
             "model": self.model,
             "messages": [
                 {"role": "system", "content": _SYSTEM},
                 {"role": "user", "content": f"Notes: {_NOTES}"},
-                {"role": "user", "content": "May I send back a book that I have read halfway?"},
+                {"role": "user", "content": f"{question} Answer slowly." if slowly else question},
             ],
             "max_tokens": 256,
             "temperature": 0.2,
@@ -146,9 +147,9 @@ class _Run:
 
 
 async def _run(
-    target: Target, requests: int, connections: int, stream: bool, limit_s: float
+    target: Target, requests: int, connections: int, stream: bool, slowly: bool, limit_s: float
 ) -> Load:
-    run = _Run(target.request(stream), requests, connections, stream)
+    run = _Run(target.request(stream, slowly), requests, connections, stream)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     clients = [
@@ -179,10 +180,11 @@ def run(
     connections: int,
     *,
     stream: bool = False,
+    slowly: bool = False,
     limit_s: float = 120.0,
 ) -> Load:
     """Send `requests` requests over `connections` connections, for at most `limit_s` seconds."""
-    return uvloop.run(_run(target, requests, connections, stream, limit_s))
+    return uvloop.run(_run(target, requests, connections, stream, slowly, limit_s))
 
 
 def hold(target: Target) -> socket.socket:

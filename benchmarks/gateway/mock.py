@@ -3,7 +3,8 @@
     python mock.py PORT CORE
 
 A stream is 50 chunks of one token, each written by itself with other connections served in
-between, so that a server sees them as it would see a model's: one after the other.
+between, so that a server sees them one after the other. To a request with the word "slowly" they
+come ten milliseconds apart, as a model's would.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import orjson
 import uvloop
 
 STREAM_CHUNKS = 50
+PACE_SECONDS = 0.01
 _WORDS = [f" word{number}" for number in range(STREAM_CHUNKS)]
 _HEAD: dict[str, Any] = {"id": "chatcmpl-mock", "created": 1_700_000_000, "model": "bench"}
 _USAGE = {"prompt_tokens": 90, "completion_tokens": STREAM_CHUNKS, "total_tokens": 140}
@@ -85,17 +87,18 @@ class Upstream(asyncio.Protocol):
     def on_message_complete(self) -> None:
         body, self._body = self._body, bytearray()
         if b'"stream":true' in body or b'"stream": true' in body:
-            stream = asyncio.ensure_future(self._stream())
+            pace = PACE_SECONDS if b"slowly" in body else 0
+            stream = asyncio.ensure_future(self._stream(pace))
             self._streams.add(stream)
             stream.add_done_callback(self._streams.discard)
         else:
             self._transport.write(PLAIN)
 
-    async def _stream(self) -> None:
+    async def _stream(self, pace: float) -> None:
         self._transport.write(STREAM_HEAD)
         for piece in STREAM:
             self._transport.write(piece)
-            await asyncio.sleep(0)
+            await asyncio.sleep(pace)
 
 
 async def _serve(port: int) -> None:

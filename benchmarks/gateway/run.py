@@ -32,6 +32,7 @@ BEGIN, END = "<!-- gateway: begin -->", "<!-- gateway: end -->"
 
 _PLAIN, _STREAMS, _SINGLE = 30_000, 3_000, 2_000
 _SLOW_PLAIN, _SLOW_STREAMS, _SLOW_SINGLE = 2_000, 100, 200
+_PACED, _SLOW_PACED = 640, 32
 _MEMORY, _SLOW_MEMORY = 200_000, 2_000
 _STAGE = 50_000
 _WARM_UP = 500
@@ -47,6 +48,8 @@ class Figures:
     cpu_plain_rest: float = 0.0
     cpu_stream: float = 0.0
     cpu_stream_rest: float = 0.0
+    cpu_paced: float = 0.0
+    cpu_paced_rest: float = 0.0
     p50_1_ms: float = 0.0
     p50_16_ms: float = 0.0
     per_second: float = 0.0
@@ -139,6 +142,8 @@ class _Bench:
         shown.cpu_plain, shown.cpu_plain_rest = door, rest
         streams = round((_SLOW_STREAMS if slow else _STREAMS) * scale)
         _, shown.cpu_stream, shown.cpu_stream_rest = self._costed(streams, stream=True)
+        paced = round((_SLOW_PACED if slow else _PACED) * scale)
+        _, shown.cpu_paced, shown.cpu_paced_rest = self._costed(paced, stream=True, slowly=True)
         self._remember(round((_SLOW_MEMORY if slow else _MEMORY) * scale))
         return shown
 
@@ -151,11 +156,13 @@ class _Bench:
         finally:
             holder.close()
 
-    def _costed(self, requests: int, *, stream: bool = False) -> tuple[Load, float, float]:
+    def _costed(
+        self, requests: int, *, stream: bool = False, slowly: bool = False
+    ) -> tuple[Load, float, float]:
         """Run a load at 16 connections; with it the door's and the others' microseconds each."""
         rest = [pid for pid in self._processes.all() if pid not in self._door]
         before = [sum(map(cpu_seconds, pids)) for pids in (self._door, rest)]
-        ran = self._load(requests, 16, stream=stream)
+        ran = self._load(requests, 16, stream=stream, slowly=slowly)
         self._settle(rest)
         after = [sum(map(cpu_seconds, pids)) for pids in (self._door, rest)]
         door, others = (1e6 * (b - a) / ran.requests for a, b in zip(before, after, strict=True))
@@ -172,8 +179,11 @@ class _Bench:
                 return
             used = now
 
-    def _load(self, requests: int, connections: int, *, stream: bool = False) -> Load:
-        ran = load.run(self._target, max(requests, connections), connections, stream=stream)
+    def _load(
+        self, requests: int, connections: int, *, stream: bool = False, slowly: bool = False
+    ) -> Load:
+        wanted = max(requests, connections)
+        ran = load.run(self._target, wanted, connections, stream=stream, slowly=slowly)
         self._sent += ran.requests
         self._figures.failures += ran.failures
         self._figures.first_failure = self._figures.first_failure or ran.first_failure
@@ -201,12 +211,13 @@ def _table(rows: list[Figures]) -> str:
         f"{datetime.now(UTC):%Y-%m-%d}, {machine}. Server on one core, load and mock on another; "
         "noria with authentication, three budgets, journal and full recording of contents on, "
         "the peers with recording off. CPU in microseconds at 16 connections; in brackets what "
-        "runs behind the door (noria: the store's intake, the supervisor). A stream has 50 chunks.",
+        "runs behind the door (noria: the store's intake, the supervisor). A stream has 50 chunks, "
+        "sent as fast as they can be, or for a slow one 10 ms apart.",
         "",
-        "| server | CPU a request | CPU a stream | added p50 at 1, ms | added p50 at 16, ms "
-        "| requests/s | resident MB (after requests) | failures |",
-        "|---|---|---|---|---|---|---|---|",
-        f"| mock direct | | | {direct.p50_1_ms:.2f} (whole) | {direct.p50_16_ms:.2f} (whole) "
+        "| server | CPU a request | CPU a stream | CPU a slow stream | added p50 at 1, ms "
+        "| added p50 at 16, ms | requests/s | resident MB (after requests) | failures |",
+        "|---|---|---|---|---|---|---|---|---|",
+        f"| mock direct | | | | {direct.p50_1_ms:.2f} (whole) | {direct.p50_16_ms:.2f} (whole) "
         f"| {direct.per_second:,.0f} | | |",
     ]
     for row in rows[1:]:
@@ -216,6 +227,7 @@ def _table(rows: list[Figures]) -> str:
         lines.append(
             f"| {row.name} {row.version} | {row.cpu_plain:,.0f}{_bracket(row.cpu_plain_rest)} "
             f"| {row.cpu_stream:,.0f}{_bracket(row.cpu_stream_rest)} "
+            f"| {row.cpu_paced:,.0f}{_bracket(row.cpu_paced_rest)} "
             f"| {row.p50_1_ms - direct.p50_1_ms:.2f} | {row.p50_16_ms - direct.p50_16_ms:.2f} "
             f"| {row.per_second:,.0f} | {resident} | {row.failures} |"
         )
@@ -233,10 +245,12 @@ def _ratios(rows: list[Figures]) -> list[str]:
     ours = next((row for row in rows if row.name == "noria"), None)
     if ours is None or len(rows) < 2:
         return []
-    lines = ["", "| times noria's door | CPU a request | CPU a stream |", "|---|---|---|"]
+    lines = ["", "| times noria's door | CPU a request | CPU a stream | CPU a slow stream |"]
+    lines += ["|---|---|---|---|"]
     lines += [
         f"| {row.name} | {row.cpu_plain / ours.cpu_plain:,.1f} "
-        f"| {row.cpu_stream / ours.cpu_stream:,.1f} |"
+        f"| {row.cpu_stream / ours.cpu_stream:,.1f} "
+        f"| {row.cpu_paced / ours.cpu_paced:,.1f} |"
         for row in rows
         if row is not ours
     ]
