@@ -63,7 +63,8 @@ def test_calls_that_the_leases_cover_are_served_and_recorded(
     secret = door.key(team="away", budget="100000 USD/month")
     fake.reply = varied
     with Load(door, secret) as load:
-        wait_until(lambda: len(load.answers) > 100, 30, door.log())
+        # A worker that has served nobody yet has no lease, and can serve nobody meanwhile.
+        wait_until(lambda: len(load.answers) > 100 and len(load.served) == 8, 30, door.log())
         assert len(door.spans()) > 0
         before = len(load.answers)
         postgres.take_away()

@@ -33,10 +33,12 @@ def varied(request: Received) -> Reply:
 
 
 class Load:
-    """So many callers in a thread of their own, each asking again and again.
+    """So many callers in a thread of their own, each asking again and again over a connection of
+    its own, which is that of one worker.
 
-    Half of the calls are streams. `answers` are those whose end was seen, `errors` the status
-    and code of each refusal, `broken` counts the calls whose connection broke.
+    Half of the calls are streams. `answers` are those whose end was seen, `served` the callers
+    that had one, `errors` the status and code of each refusal, `broken` counts the calls whose
+    connection broke.
     """
 
     def __init__(self, door: Door, secret: str, callers: int = 8) -> None:
@@ -46,6 +48,7 @@ class Load:
         self._stop = threading.Event()
         self._numbers = itertools.count()
         self.answers: list[Answer] = []
+        self.served: set[int] = set()
         self.errors: list[tuple[int, str]] = []
         self.broken = 0
 
@@ -59,18 +62,19 @@ class Load:
         self._thread.join()
 
     async def _run(self) -> None:
+        await asyncio.gather(*map(self._call_on, range(self._callers)))
+
+    async def _call_on(self, caller: int) -> None:
         async with httpx2.AsyncClient(headers=bearer(self._secret), timeout=30) as client:
-            await asyncio.gather(*(self._call_on(client) for _ in range(self._callers)))
+            while not self._stop.is_set():
+                try:
+                    if await self._call(client, next(self._numbers)):
+                        self.served.add(caller)
+                except httpx2.HTTPError:
+                    self.broken += 1
+                    await asyncio.sleep(0.02)
 
-    async def _call_on(self, client: httpx2.AsyncClient) -> None:
-        while not self._stop.is_set():
-            try:
-                await self._call(client, next(self._numbers))
-            except httpx2.HTTPError:
-                self.broken += 1
-                await asyncio.sleep(0.02)
-
-    async def _call(self, client: httpx2.AsyncClient, number: int) -> None:
+    async def _call(self, client: httpx2.AsyncClient, number: int) -> bool:
         text = f"{number} " + "x" * (number % 101)
         body = chat(text, max_tokens=40)
         if number % 2:
@@ -80,14 +84,15 @@ class Load:
         if reply.status_code != 200:
             self.errors.append((reply.status_code, reply.json()["error"]["code"]))
             await asyncio.sleep(0.02)
-            return
+            return False
         last = reply.text
         if number % 2:
             *_, last, done = (event for event in reply.text.split("\n\n") if event)
             if done != "data: [DONE]":
                 self.errors.append((200, json.loads(done[6:])["error"]["code"]))
-                return
+                return False
             last = last[6:]
         usage = json.loads(last)["usage"]
         trace = reply.headers["x-noria-trace"]
         self.answers.append(Answer(trace, usage["prompt_tokens"], usage["completion_tokens"]))
+        return True
