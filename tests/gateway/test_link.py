@@ -105,6 +105,17 @@ async def test_slow_pieces_are_read_without_a_rest() -> None:
 
 
 @in_a_loop
+async def test_the_pieces_of_an_earlier_answer_do_not_count() -> None:
+    stream = Streaming()
+    await stream.come(HEAD + piece(b"a"), piece(b"b") + b"0\r\n\r\n")
+    assert stream.ends == [None]
+    stream.link.send(b"GET / HTTP/1.1\r\n\r\n", Exchange(stream.pieces.append, stream.ends.append))
+    await stream.come(HEAD + piece(b"c"), piece(b"d"))
+    assert stream.wire.reading.is_set()
+    assert stream.pieces == [b"a", b"b", b"c", b"d"]
+
+
+@in_a_loop
 async def test_a_rest_does_not_end_the_pause_of_a_slow_caller() -> None:
     stream = Streaming()
     await stream.come(HEAD + piece(b"a"), piece(b"b"), piece(b"c"))

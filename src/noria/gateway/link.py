@@ -211,7 +211,7 @@ class Link(asyncio.Protocol):
         self._retry_after: str | None = None
         self._until_close = True
         self._last = self._before_last = 0.0
-        """When the last two pieces of a stream came."""
+        """When the last two pieces of this answer came."""
 
     def send(self, data: bytes, exchange: Exchange) -> None:
         assert self._transport is not None
@@ -305,6 +305,7 @@ class Link(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._content_type, self._retry_after, self._until_close = b"", None, True
         self._bytes = 0
+        self._last = self._before_last = 0.0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         match name.lower():
