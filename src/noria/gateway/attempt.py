@@ -22,8 +22,8 @@ from noria.models import Target, usage_of
 from noria.types import Status, Usage
 
 if TYPE_CHECKING:
+    from noria.gateway.account import Hold
     from noria.gateway.core import Gateway
-    from noria.gateway.purse import Hold
 
 __all__ = ["Attempt", "Claim"]
 
@@ -140,8 +140,8 @@ class Attempt:
 
     def _ask(self) -> Failed | None:
         target, request = self.target, self._request
-        if target.concurrency is not None or target.rpm is not None:
-            quota = Quota.of_target(target)
+        quota = Quota.of_target(target)
+        if quota is not None:
             try:
                 self._gateway.limits.enter(quota, 0)
             except ApiError as busy:

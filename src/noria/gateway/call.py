@@ -9,18 +9,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from noria.errors import ApiError
+from noria.gateway.account import Account, Hold, Wish
 from noria.gateway.attempt import Attempt, Claim
 from noria.gateway.failures import Failed
 from noria.gateway.hedge import run_hedged
 from noria.gateway.limits import Counted
-from noria.gateway.purse import Hold, Wish
 from noria.gateway.recorder import CallRecord
 from noria.gateway.request import Endpoint, Request
 from noria.gateway.routing import backoff, order
 from noria.gateway.sink import Headers, Sink
 from noria.gateway.tracing import Trace
 from noria.models import Route, Target
-from noria.store.budgets import BudgetRow
 from noria.types import Label, Status
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ class Call:
         record: CallRecord,
         request: Request,
         sink: Sink,
-        counted: Counted,
+        counted: Counted | None,
         route: Route | None,
         application: Application | None,
     ) -> None:
@@ -123,7 +122,8 @@ class Call:
 
     def count_out(self) -> None:
         """It is over: it no longer counts in its key's limits. May be said again."""
-        self._counted.out(self._attempt.tokens if self._attempt is not None else 0)
+        if self._counted is not None:
+            self._counted.out(self._attempt.tokens if self._attempt is not None else 0)
 
     async def _answer(self) -> None:
         """Try targets until one answers, then make sure that the call has an end."""
@@ -258,25 +258,25 @@ class Call:
     def _hold_at_once(self, target: Target) -> Hold | None:
         """Hold the most that an attempt can cost, if that takes no question to the store."""
         key, purse = self._record.key, self._gateway.purse
-        budgets = purse.budgets_at_hand(key, self._request.model, target.name)
-        if budgets is None:
+        accounts = purse.accounts_at_hand(key, self._request.model, target.name)
+        if accounts is None:
             return None
-        wish, amount = self._wish(target, budgets)
-        if not budgets:
+        wish, amount = self._wish(target, accounts)
+        if not accounts:
             return Hold(amount, self._request.limit or 0)
-        return purse.take(budgets, wish, amount)
+        return purse.take(accounts, amount, wish.limit)
 
     async def _hold(self, target: Target) -> Hold:
         """Hold the most that an attempt can cost in every budget that applies."""
         key, place, purse = self._record.key, self._record.place, self._gateway.purse
         app = place.app if place is not None else None
-        budgets = await purse.budgets_for(key, self._request.model, target.name, app)
-        wish, amount = self._wish(target, budgets)
-        if not budgets:
+        accounts = await purse.accounts_for(key, self._request.model, target.name, app)
+        wish, amount = self._wish(target, accounts)
+        if not accounts:
             return Hold(amount, self._request.limit or 0)
-        return await purse.reserve(budgets, wish, amount)
+        return await purse.reserve(accounts, wish, amount)
 
-    def _wish(self, target: Target, budgets: Sequence[BudgetRow]) -> tuple[Wish, int]:
+    def _wish(self, target: Target, accounts: Sequence[Account]) -> tuple[Wish, int]:
         """What an attempt could cost, and that in nano-dollars for the limit it wishes for.
 
         Raises:
@@ -292,7 +292,7 @@ class Call:
             routing.total_seconds,
         )
         amount = wish.amount(wish.limit)
-        if not budgets:
+        if not accounts:
             return wish, amount
         if target.price is None:
             raise ApiError(

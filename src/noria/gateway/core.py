@@ -125,9 +125,10 @@ class Gateway:
                     record.content = False
             if place is None or place.app is None:  # else the key was let into the application
                 authorise(key, request.model)
-            counted = self.limits.count_in(
-                Quota.of_key(key), len(raw) // 4, within=place is not None and place.counted
-            )
+            quota, counted = Quota.of_key(key), None
+            if quota is not None:
+                within = place is not None and place.counted
+                counted = self.limits.count_in(quota, len(raw) // 4, within=within)
         except ApiError as refusal:
             record.refused(refusal)
             sink.fail(record.headers(), refusal)
@@ -146,6 +147,9 @@ class Gateway:
             ApiError: 429 with `Retry-After`.
         """
         quota = Quota.of_key(key)
+        if quota is None:
+            yield
+            return
         self.limits.enter(quota, tokens)
         try:
             yield

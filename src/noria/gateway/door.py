@@ -70,13 +70,12 @@ class Door(Reception):
     def take(self, incoming: Incoming, lane: Lane) -> Cancellable | None:
         """Begin to answer one request: a call of a model by a known key at once, without a task."""
         endpoint = _CALLS.get(incoming.target)
-        header = incoming.header
-        credential = header(b"authorization")
+        credential = incoming.header(b"authorization")
         if (
             endpoint is None
             or incoming.method != b"POST"
             or credential is None
-            or any(map(header, PLACE_HEADERS))
+            or incoming.has_any(PLACE_HEADERS)
             or (key := self.gateway.keys.recall(credential)) is None
         ):
             return super().take(incoming, lane)

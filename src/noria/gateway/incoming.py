@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from noria.errors import ApiError
 
 __all__ = ["Incoming", "too_large"]
@@ -32,6 +34,10 @@ class Incoming:
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
+    def head_bytes(self) -> int:
+        """How long the target and the headers are."""
+        return len(self.target) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
     def content(self) -> bytes:
         """The whole body."""
         return self.body[0] if len(self.body) == 1 else b"".join(self.body)
@@ -58,6 +64,10 @@ class Incoming:
         if not (has_host or self.http_1_0) or (has_host and self._repeats(b"host")):
             return ApiError(400, "invalid_host", "There must be one Host header.")
         return None
+
+    def has_any(self, names: Iterable[bytes]) -> bool:
+        """Whether one of these headers (their names in lower case) is there."""
+        return not self._values.keys().isdisjoint(names)
 
     def _repeats(self, name: bytes) -> bool:
         if len(self._values) == len(self.headers):

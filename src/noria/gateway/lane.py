@@ -32,6 +32,8 @@ _STATUS_LINES = {
     status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
+_header_line = b"%b: %b\r\n".__mod__
+_NEVER = float("inf")
 _JSON = (b"content-type", b"application/json")
 _EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
 
@@ -48,16 +50,21 @@ class Lane(asyncio.Protocol, Sink):
 
     def __init__(self, door: Reception) -> None:
         self._door = door
-        self._most_header_bytes = door.config.limits.header_bytes
-        self._most_body_bytes = door.config.limits.body_bytes
+        self._limits = door.config.limits
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._incoming = Incoming()
-        self._header_bytes = self._head_bytes = self._body_bytes = 0
+        self._piece_bytes = 0
+        """How long the piece is that is being parsed."""
+        self._first_bytes = 0
+        """How long the piece was that the request began in."""
+        self._head_bytes = 0
+        """What has come since, while its headers were not complete."""
+        self._body_bytes = self._trailer_bytes = 0
         self._head_open = False
         """Whether the headers of a request are arriving."""
-        self._arriving = False
-        """Whether a request has begun to arrive and is not complete."""
+        self._awaited_seconds: float | None = None
+        """How long the part may take that is arriving, of a request that is not complete."""
         self._refusal: ApiError | None = None
         self._refused: ApiError | None = None
         """Said in place of an answer to what came last, when all before it is answered."""
@@ -78,7 +85,7 @@ class Lane(asyncio.Protocol, Sink):
         self.answering = False
         """Whether a part of the present answer was written."""
         self.client = ("", 0)
-        self.deadline = door.now() + door.config.limits.idle_seconds
+        self.deadline = door.now() + self._limits.idle_seconds
         """When the door closes the connection unless something happens before."""
 
     # asyncio.Protocol
@@ -95,16 +102,17 @@ class Lane(asyncio.Protocol, Sink):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        if self._current is None and not self._arriving:
-            self._arriving = True
-            self.deadline = self._door.now() + self._door.config.limits.header_seconds
+        awaited = self._awaited_seconds
+        self._piece_bytes = len(data)
         try:
             if self._head_open:
                 # llhttp gives a header out when it is complete: an endless one is counted here.
                 self._head_bytes += len(data)
-                if self._head_bytes > 2 * self._door.config.limits.header_bytes:
+                if self._head_bytes > 2 * self._limits.header_bytes:
                     self._refuse_headers()
             self._parser.feed_data(data)
+            if self._awaited_seconds is not None and self._awaited_seconds is not awaited:
+                self.deadline = self._door.now() + self._awaited_seconds
         except ApiError as refusal:
             self._refuse_connection(refusal)
         except httptools.HttpParserUpgrade as upgrade:
@@ -151,25 +159,25 @@ class Lane(asyncio.Protocol, Sink):
 
     def on_message_begin(self) -> None:
         self._incoming = Incoming()
-        self._header_bytes = self._head_bytes = self._body_bytes = 0
-        self._head_open = self._arriving = True
+        self._first_bytes = self._piece_bytes
+        self._head_bytes = self._body_bytes = self._trailer_bytes = 0
+        self._head_open = True
+        self._awaited_seconds = self._limits.header_seconds
 
     def on_url(self, url: bytes) -> None:
         self._incoming.target += url
-        self._header_bytes += len(url)
-        if self._header_bytes > self._most_header_bytes:
-            self._refuse_headers()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_open:
             self._incoming.headers.append((name.lower(), value))
+            return
         # A trailer is counted and dropped: it comes after the door has decided by the headers.
-        self._header_bytes += len(name) + len(value) + 4
-        if self._header_bytes > self._most_header_bytes:
+        self._trailer_bytes += len(name) + len(value) + 4
+        if self._trailer_bytes > self._limits.header_bytes:
             self._refuse_headers()
 
     def _refuse_headers(self) -> None:
-        most = self._most_header_bytes
+        most = self._limits.header_bytes
         self._refuse(ApiError(431, "headers_too_large", f"The headers have over {most} bytes."))
 
     def _refuse(self, error: ApiError) -> None:
@@ -178,14 +186,17 @@ class Lane(asyncio.Protocol, Sink):
         raise error
 
     def on_headers_complete(self) -> None:
-        incoming, parser, limits = self._incoming, self._parser, self._door.config.limits
+        incoming, parser, limits = self._incoming, self._parser, self._limits
+        # Nearly all requests come in a piece that is short enough to need no exact count.
+        if self._first_bytes + self._head_bytes > limits.header_bytes < incoming.head_bytes():
+            self._refuse_headers()
         incoming.method = parser.get_method()
-        objection = incoming.take_head(parser.get_http_version(), self._most_body_bytes)
+        objection = incoming.take_head(parser.get_http_version(), limits.body_bytes)
         if objection is not None:
             self._refuse(objection)
         self._head_open = False
         incoming.keep_alive = parser.should_keep_alive()
-        self.deadline = self._door.now() + limits.body_seconds
+        self._awaited_seconds = limits.body_seconds
         expected = incoming.header(b"expect")
         if expected is not None and expected.lower() == b"100-continue" and self._current is None:
             assert self._transport is not None
@@ -193,8 +204,8 @@ class Lane(asyncio.Protocol, Sink):
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
-        if self._body_bytes > self._most_body_bytes:
-            self._refuse(too_large(self._most_body_bytes))
+        if self._body_bytes > self._limits.body_bytes:
+            self._refuse(too_large(self._limits.body_bytes))
         self._incoming.body.append(data)
 
     def on_message_complete(self) -> None:
@@ -203,8 +214,7 @@ class Lane(asyncio.Protocol, Sink):
         if self._closing:
             return  # What came before it was the last.
         incoming = self._incoming
-        self._header_bytes = 0
-        self._arriving = False
+        self._awaited_seconds = None
         if self._current is not None or self._slow:
             self._ahead.append(incoming)
             if len(self._ahead) >= _MOST_AHEAD and self._transport is not None:
@@ -216,7 +226,7 @@ class Lane(asyncio.Protocol, Sink):
 
     def _begin(self, incoming: Incoming) -> None:
         self._current = incoming
-        self.deadline = float("inf")
+        self.deadline = _NEVER
         answerer = self._door.take(incoming, self)
         if self._current is incoming:  # else it is answered already, and perhaps the next one begun
             self._answerer = answerer
@@ -233,7 +243,7 @@ class Lane(asyncio.Protocol, Sink):
             self._closing = True
             transport.close()
             return
-        self.deadline = self._door.now() + self._door.config.limits.idle_seconds
+        self.deadline = self._door.now() + self._limits.idle_seconds
         self._go_on()
 
     def _go_on(self) -> None:
@@ -253,7 +263,7 @@ class Lane(asyncio.Protocol, Sink):
         """The time is up: close an idle connection, refuse a request that does not get on."""
         if self._slow:
             self.abort()
-        elif self._arriving:
+        elif self._awaited_seconds is not None:
             self._refuse_connection(
                 ApiError(408, "request_timeout", "The request did not arrive in time.")
             )
@@ -340,11 +350,11 @@ class Lane(asyncio.Protocol, Sink):
         """Write a whole answer."""
         if self._transport is None:
             return
-        head = self._head(status, headers, close)
-        bodyless = self._current is not None and self._current.method == b"HEAD"
-        self._transport.write(
-            b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), b"" if bodyless else body)
-        )
+        lines = self._head(status, headers, close)
+        lines.append(b"content-length: %d\r\n\r\n" % len(body))
+        if self._current is None or self._current.method != b"HEAD":
+            lines.append(body)
+        self._transport.write(b"".join(lines))
 
     def start(self, status: int, headers: Headers) -> None:
         """Write the head of an answer whose length is not known."""
@@ -358,8 +368,9 @@ class Lane(asyncio.Protocol, Sink):
         if not self._chunked and current is not None:
             current.keep_alive = False  # Only the end of the connection marks the end.
         self.answering = True
-        extra = b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n"
-        return self._head(status, headers, False) + extra
+        lines = self._head(status, headers, False)
+        lines.append(b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
+        return b"".join(lines)
 
     def acknowledge(self) -> None:
         """Say that the request has come and is being worked on, before there is an answer."""
@@ -374,16 +385,15 @@ class Lane(asyncio.Protocol, Sink):
         """The ASGI bridge has written the whole answer."""
         self._done()
 
-    def _head(self, status: int, headers: Headers, close: bool) -> bytes:
-        lines = [_STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]
-        lines += [b"%b: %b\r\n" % header for header in headers]
-        lines.append(self._door.date_line)
+    def _head(self, status: int, headers: Headers, close: bool) -> list[bytes]:
+        first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        lines = [first, *map(_header_line, headers), self._door.date_line]
         current = self._current
         if close or (current is not None and not current.keep_alive):
             lines.append(b"connection: close\r\n")
         elif current is not None and current.http_1_0:
             lines.append(b"connection: keep-alive\r\n")
-        return b"".join(lines)
+        return lines
 
 
 def _error_headers(error: ApiError) -> Headers:

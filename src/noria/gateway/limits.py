@@ -27,7 +27,7 @@ _RUNNING, _MINUTE, _REQUESTS, _TOKENS, _REQUESTS_BEFORE, _TOKENS_BEFORE = range(
 
 @dataclass(slots=True)
 class Quota:
-    """Who is limited, and to what. `None` is no limit."""
+    """Who is limited, and to what. A limit of `None` is none."""
 
     slot: int
     who: str
@@ -36,20 +36,19 @@ class Quota:
     tpm: int | None = None
 
     @classmethod
-    def of_key(cls, key: Key) -> Quota:
-        """A key's own limits. Keys have the even slots."""
+    def of_key(cls, key: Key) -> Quota | None:
+        """A key's own limits, None where it has none. Keys have the even slots."""
+        if key.concurrency is None and key.rpm is None and key.tpm is None:
+            return None
         return cls(key.serial * 2, "This key", key.concurrency, key.rpm, key.tpm)
 
     @classmethod
-    def of_target(cls, target: Target) -> Quota:
-        """What a provider can take. Targets have the odd slots."""
+    def of_target(cls, target: Target) -> Quota | None:
+        """What a provider can take, None where it takes all. Targets have the odd slots."""
+        if target.concurrency is None and target.rpm is None:
+            return None
         slot = crc32(target.name.encode()) * 2 + 1
         return cls(slot, target.name, target.concurrency, target.rpm)
-
-    @property
-    def limited(self) -> bool:
-        """Whether there is anything to keep."""
-        return self.concurrency is not None or self.rpm is not None or self.tpm is not None
 
 
 @dataclass(slots=True)

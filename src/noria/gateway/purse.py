@@ -15,12 +15,11 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from math import inf
 
 from noria.errors import ApiError, NotFound, StoreUnavailable
-from noria.models import Price
+from noria.gateway.account import Account, Hold, Wish
 from noria.store import (
     BudgetRow,
     Database,
@@ -36,7 +35,7 @@ from noria.store import (
 )
 from noria.types import Subject, utc_now
 
-__all__ = ["Hold", "Purse", "Wish"]
+__all__ = ["Purse"]
 
 LEASE_SECONDS = 120.0
 _TICK_SECONDS = 0.25
@@ -47,68 +46,8 @@ _MOST_REMEMBERED = 20_000
 _PATIENCE = 6
 """How often a shortage is looked at again while other processes still hold leases."""
 
-
-@dataclass(slots=True)
-class Account:
-    """One budget's present window, as far as this process may spend it. Amounts in nano-dollars."""
-
-    budget: BudgetRow
-    start_ns: int
-    ends: float
-    """The window's end as Unix time; infinite for a total."""
-    lease_id: int = 0
-    granted: int = 0
-    used: int = 0
-    held: int = 0
-    left: int = 0
-    """What the store could still grant when it was last asked."""
-    holders: int = 1
-    largest: int = 0
-    """The largest hold seen, which decides when portions become exact."""
-    touched: float = 0.0
-    refused: tuple[float, int, ApiError] | None = None
-    """The last refusal: until when it stands, for which amount and above."""
-
-    @property
-    def free(self) -> int:
-        return self.granted - self.used - self.held
-
-
-@dataclass(slots=True)
-class Wish:
-    """What a call could cost: its price, the most prompt tokens, and the reply's limit."""
-
-    price: Price | None
-    prompt: int
-    limit: int
-    choices: int
-    seconds: float
-
-    def amount(self, limit: int) -> int:
-        """The most that the call costs with this limit for each choice, in nano-dollars."""
-        if self.price is None:
-            return 0
-        return self.price.bound(self.prompt, limit * self.choices, self.seconds)
-
-    def limit_within(self, nano: int) -> int:
-        """The largest limit for each choice that fits into an amount."""
-        assert self.price is not None
-        return min(self.limit, self.price.affordable_output(nano, self.prompt) // self.choices)
-
-
-@dataclass(slots=True)
-class Hold:
-    """Money set aside for one attempt, in every budget that applies."""
-
-    amount: int
-    limit: int
-    """The reply's limit that the amount pays for."""
-    accounts: Sequence[Account] = field(default_factory=tuple)
-
-    @property
-    def leases(self) -> list[int]:
-        """The leases that the amount stands on."""
-        return [account.lease_id for account in self.accounts]
+_Question = tuple[str, str, str, str | None]
+"""A key, the model that was asked for, a target, an application."""
 
 
 class Purse:
@@ -130,8 +69,7 @@ class Purse:
         self._seen = -1
         self._budgets: dict[tuple[Subject, str], BudgetRow] = {}
         self._accounts: dict[tuple[int, int], Account] = {}
-        self._current: dict[int, Account] = {}
-        self._applying: dict[tuple[str, str, str, str | None], tuple[BudgetRow, ...]] = {}
+        self._applying: dict[_Question, tuple[tuple[Account, ...], float]] = {}
         self._lock = asyncio.Lock()
         self._valid_until = 0.0
 
@@ -147,49 +85,60 @@ class Purse:
 
     # Which budgets apply
 
-    async def budgets_for(
+    def accounts_at_hand(
         self, key: Key, model: str, target: str, app: str | None = None
-    ) -> tuple[BudgetRow, ...]:
-        """Every budget that a call must fit."""
+    ) -> tuple[Account, ...] | None:
+        """The accounts of all budgets that a call must fit, None when they must be looked up."""
+        if self._generation.value != self._seen:
+            return None
+        found = self._applying.get((key.id, model, target, app))
+        if found is None or time.time() >= found[1]:
+            return None
+        return found[0]
+
+    async def accounts_for(
+        self, key: Key, model: str, target: str, app: str | None = None
+    ) -> tuple[Account, ...]:
+        """The same, looked up."""
         if self._generation.value != self._seen:
             async with self._lock:
                 if self._generation.value != self._seen:
                     await self._reload()
-        return self._applying_to(key, model, target, app)
-
-    def budgets_at_hand(
-        self, key: Key, model: str, target: str, app: str | None = None
-    ) -> tuple[BudgetRow, ...] | None:
-        """The same, None when the store must be asked first."""
-        if self._generation.value != self._seen:
-            return None
-        return self._applying_to(key, model, target, app)
-
-    def _applying_to(
-        self, key: Key, model: str, target: str, app: str | None
-    ) -> tuple[BudgetRow, ...]:
         asked = (key.id, model, target, app)
-        found = self._applying.get(asked)
-        if found is None:
-            subjects = [
-                (Subject.INSTALLATION, ""),
-                (Subject.TEAM, key.team),
-                (Subject.USER, key.user),
-                (Subject.KEY, key.id),
-                (Subject.MODEL, model),
-                (Subject.APP, app),
-            ]
-            if target != model:
-                subjects.append((Subject.MODEL, target))
-            found = tuple(
-                self._budgets[subject, name]
-                for subject, name in subjects
-                if name is not None and (subject, name) in self._budgets
-            )
-            if len(self._applying) >= _MOST_REMEMBERED:
-                self._applying.clear()
-            self._applying[asked] = found
-        return found
+        accounts = tuple(map(self._open, self._budgets_of(key, model, target, app)))
+        if len(self._applying) >= _MOST_REMEMBERED:
+            self._applying.clear()
+        self._applying[asked] = accounts, min((one.ends for one in accounts), default=inf)
+        return accounts
+
+    def _budgets_of(
+        self, key: Key, model: str, target: str, app: str | None
+    ) -> Iterator[BudgetRow]:
+        subjects = [
+            (Subject.INSTALLATION, ""),
+            (Subject.TEAM, key.team),
+            (Subject.USER, key.user),
+            (Subject.KEY, key.id),
+            (Subject.MODEL, model),
+            (Subject.APP, app),
+        ]
+        if target != model:
+            subjects.append((Subject.MODEL, target))
+        for subject, name in subjects:
+            if name is not None and (subject, name) in self._budgets:
+                yield self._budgets[subject, name]
+
+    def _open(self, budget: BudgetRow) -> Account:
+        """The account of a budget's present window."""
+        at = utc_now()
+        start_ns = int(budget.budget.window.start(at).timestamp()) * 1_000_000_000
+        end = budget.budget.window.end(at)
+        account = self._accounts.get((budget.id, start_ns))
+        if account is None:
+            account = Account(budget, start_ns, end.timestamp() if end else inf)
+            self._accounts[budget.id, start_ns] = account
+        account.budget = budget  # Its limit may have changed; the lease and its holds go on.
+        return account
 
     async def _reload(self) -> None:
         seen = self._generation.value
@@ -201,90 +150,66 @@ class Purse:
             return  # What was known goes on; the leases bound it.
         self._budgets = {(row.subject, row.name): row for row in rows}
         self._applying.clear()
-        self._current.clear()
         self._seen = seen
 
     # Reserve and settle
 
-    def take(self, budgets: Iterable[BudgetRow], wish: Wish, amount: int) -> Hold | None:
-        """Set aside the most that an attempt can cost, if what is leased already suffices.
+    def take(self, accounts: Sequence[Account], amount: int, limit: int) -> Hold | None:
+        """Set an amount aside in every account, None if what is leased does not suffice.
 
         Args:
-            budgets: every budget that applies.
+            accounts: those of all budgets that apply.
+            amount: the most that the attempt can cost, in nano-dollars.
+            limit: the reply's limit that this pays for.
+        """
+        if not accounts or amount == 0:
+            return Hold(amount, limit)
+        now = time.monotonic()
+        if now >= self._valid_until:
+            return None
+        for account in accounts:
+            if account.free < amount:
+                return None
+        for account in accounts:
+            account.free -= amount
+            account.touched = now
+            if amount > account.largest:
+                account.largest = amount
+        return Hold(amount, limit, accounts)
+
+    async def reserve(self, accounts: Sequence[Account], wish: Wish, amount: int) -> Hold:
+        """The same, leasing more where it is needed, and lowering the limit where it must be.
+
+        Args:
+            accounts: those of all budgets that apply.
             wish: what the attempt could cost.
             amount: the same in nano-dollars, for the limit that is wished for.
-        """
-        accounts = self._accounts_of(budgets)
-        if not accounts or amount == 0:
-            return Hold(amount, wish.limit)
-        if not self._fits(accounts, amount):
-            return None
-        return self._take(accounts, amount, wish.limit)
-
-    async def reserve(self, budgets: Sequence[BudgetRow], wish: Wish, amount: int) -> Hold:
-        """The same, leasing more where it is needed, and lowering the limit where it must be.
 
         Raises:
             ApiError: 429 `budget_exhausted` when not even the prompt fits into what is left of a
                 window, 429 `budget_held` when it would once running calls have settled, 503 when
                 the leases are used up and the database does not answer.
         """
-        if (hold := self.take(budgets, wish, amount)) is not None:
+        if (hold := self.take(accounts, amount, wish.limit)) is not None:
             return hold
-        accounts = self._accounts_of(budgets)
         async with self._lock:
-            return await self._reserve_slowly(accounts, wish)
+            # Meanwhile a window may have ended, or the leases with this process's good name.
+            present = tuple(self._open(account.budget) for account in accounts)
+            return await self._reserve_slowly(present, wish)
 
-    def settle(self, hold: Hold, cost: int) -> bool:
-        """Release a hold and charge its cost. Tells whether the cost was above the hold.
+    def settle(self, hold: Hold, cost: int) -> None:
+        """Release a hold and charge its cost.
 
         To be called after the attempt's end stands in the journal: money that is given back
         here may be granted to another process as soon as the records up to here are taken in.
         """
+        charged = min(cost, hold.amount)  # an overrun is charged beside the lease
+        released = hold.amount - charged
         for account in hold.accounts:
-            account.held -= hold.amount
-            account.used += min(cost, hold.amount)  # an overrun is charged beside the lease
-            if account.holders > 1 and account.left < account.holders * account.largest:
+            account.free += released
+            account.used += charged
+            if account.holders > 1 and account.scarce:
                 self._give_back(account)
-        return bool(hold.accounts) and cost > hold.amount
-
-    def _accounts_of(self, budgets: Iterable[BudgetRow]) -> list[Account]:
-        now, current = time.time(), self._current
-        accounts = []
-        for budget in budgets:
-            account = current.get(budget.id)
-            if account is None or now >= account.ends:
-                account = self._open(budget)
-            accounts.append(account)
-        return accounts
-
-    def _open(self, budget: BudgetRow) -> Account:
-        """The account of a budget's present window."""
-        at: datetime = utc_now()
-        start_ns = int(budget.budget.window.start(at).timestamp()) * 1_000_000_000
-        end = budget.budget.window.end(at)
-        account = self._accounts.get((budget.id, start_ns))
-        if account is None:
-            account = Account(budget, start_ns, end.timestamp() if end else float("inf"))
-            self._accounts[budget.id, start_ns] = account
-        account.budget = budget  # Its limit may have changed; the lease and its holds go on.
-        self._current[budget.id] = account
-        return account
-
-    def _fits(self, accounts: Sequence[Account], amount: int) -> bool:
-        for account in accounts:
-            if account.granted - account.used - account.held < amount:
-                return False
-        return time.monotonic() < self._valid_until
-
-    def _take(self, accounts: Sequence[Account], amount: int, limit: int) -> Hold:
-        now = time.monotonic()
-        for account in accounts:
-            account.held += amount
-            account.touched = now
-            if amount > account.largest:
-                account.largest = amount
-        return Hold(amount, limit, accounts)
 
     async def _reserve_slowly(self, accounts: Sequence[Account], wish: Wish) -> Hold:
         limit, least = wish.limit, wish.amount(1)
@@ -296,8 +221,8 @@ class Purse:
         shortage: list[tuple[Account, Shortage]] | None = None
         for patience in range(_PATIENCE):
             amount = wish.amount(limit)
-            if self._fits(accounts, amount):
-                return self._take(accounts, amount, limit)
+            if (hold := self.take(accounts, amount, limit)) is not None:
+                return hold
             shortage = await self._top_up(accounts, amount)
             if shortage is None:
                 continue
@@ -325,8 +250,8 @@ class Purse:
             want = least if exact else max(least, portion)
             wants.append((account.budget.id, account.start_ns, want, least))
         try:
-            if time.monotonic() >= self._valid_until:
-                await self._beat()
+            if time.monotonic() >= self._valid_until and not await self._beat():
+                raise _budgets_changed()
             granted = await asyncio.to_thread(
                 grant_all, self._db, self._holder, wants, LEASE_SECONDS
             )
@@ -340,9 +265,7 @@ class Purse:
             # This process was given up meanwhile, or a budget was lifted.
             await self._beat()
             await self._reload()
-            raise ApiError(
-                503, "budgets_changed", "The budgets have just changed. Try again.", retry_after=1
-            ) from None
+            raise _budgets_changed() from None
         short: list[tuple[Account, Shortage]] = []
         for account, answer in zip(accounts, granted, strict=True):
             if isinstance(answer, Shortage):
@@ -354,6 +277,7 @@ class Purse:
             assert isinstance(answer, Grant)
             account.lease_id = answer.lease_id
             account.granted += answer.granted
+            account.free += answer.granted
             account.left = answer.left
             account.holders = answer.holders
         return None
@@ -413,6 +337,7 @@ class Purse:
         free = account.free
         if free > 0 and account.lease_id:
             account.granted -= free
+            account.free = 0
             self._journal.append(
                 {"t": "return", "lease": account.lease_id, "amount": free, "at": time.time_ns()}
             )
@@ -426,16 +351,19 @@ class Purse:
             if over and account.held == 0:
                 del self._accounts[slot]
 
-    async def _beat(self) -> None:
+    async def _beat(self) -> bool:
+        """Say that this process lives. Tells whether the store has believed so all along."""
         before = time.monotonic()
-        if not await asyncio.to_thread(heartbeat, self._db, self._holder, LEASE_SECONDS):
+        known = await asyncio.to_thread(heartbeat, self._db, self._holder, LEASE_SECONDS)
+        if not known:
             # The store took this process for dead and charged its leases; their money is gone.
             self._accounts.clear()
-            self._current.clear()
+            self._applying.clear()
             await asyncio.to_thread(
                 register_holder, self._db, self._holder, os.getpid(), LEASE_SECONDS
             )
         self._valid_until = before + LEASE_SECONDS
+        return known
 
     async def run(self) -> None:
         """Keep the leases alive and give idle money back, until cancelled."""
@@ -454,3 +382,8 @@ class Purse:
         """Give everything back that is not held."""
         for account in self._accounts.values():
             self._give_back(account)
+
+
+def _budgets_changed() -> ApiError:
+    message = "The budgets have just changed. Try again."
+    return ApiError(503, "budgets_changed", message, retry_after=1)

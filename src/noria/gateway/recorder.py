@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
-from noria.gateway.purse import Hold
+from noria.gateway.account import Hold
 from noria.gateway.request import Endpoint, Request
 from noria.gateway.sink import Headers
 from noria.gateway.tracing import Place

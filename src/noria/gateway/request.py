@@ -160,21 +160,18 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
     if not isinstance(messages, list) or not 0 < len(messages) <= _MOST_MESSAGES:
         raise _invalid("messages", "a list of at least one message", messages)
     for number, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise _invalid(f"messages[{number}]", "an object with role and content", message)
-        role, content = message.get("role"), message.get("content")
-        if not isinstance(role, str):
-            raise _invalid(f"messages[{number}].role", "a text such as user", role)
-        if isinstance(content, str):
-            continue
-        if isinstance(content, list):
+        try:
+            if type(message["role"]) is type(message["content"]) is str:
+                continue  # as nearly all are
+        except (TypeError, KeyError):
+            pass
+        if _has_parts(number, message):
             request.has_parts = True
-        elif content is not None:
-            raise _invalid(f"messages[{number}].content", "a text or a list of parts", "other")
     for name, value in fields.items():
-        rule = _OPTIONAL.get(name)
-        if rule is not None and value is not None and not rule[0](value):
-            raise _invalid(name, rule[1], value)
+        if name in _OPTIONAL and value is not None:
+            fits, what = _OPTIONAL[name]
+            if not fits(value):
+                raise _invalid(name, what, value)
     request.choices = fields.get("n") or 1
     limit, other = fields.get("max_tokens"), fields.get("max_completion_tokens")
     request.limit = max(limit, other) if limit and other else limit or other
@@ -182,6 +179,22 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
         request.stream = True
         options = fields.get("stream_options")
         request.wants_usage = bool(options and options.get("include_usage"))
+
+
+def _has_parts(number: int, message: Any) -> bool:
+    """Whether the content of a message is a list of parts.
+
+    Raises:
+        ApiError: it is no message.
+    """
+    if not isinstance(message, dict):
+        raise _invalid(f"messages[{number}]", "an object with role and content", message)
+    role, content = message.get("role"), message.get("content")
+    if not isinstance(role, str):
+        raise _invalid(f"messages[{number}].role", "a text such as user", role)
+    if content is not None and not isinstance(content, str | list):
+        raise _invalid(f"messages[{number}].content", "a text or a list of parts", "other")
+    return isinstance(content, list)
 
 
 def _is_count(value: object, most: int = 2**31) -> bool:

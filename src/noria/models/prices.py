@@ -95,6 +95,9 @@ class TokenPrice(Price):
         for tier in self.tiers:
             if usage.input_tokens > tier.above:
                 rates = tier
+        if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens):
+            total = usage.input_tokens * rates.input + usage.output_tokens * rates.output
+            return -(-total // _MILLION) + self.per_request
         cached = min(usage.cached_tokens, usage.input_tokens)
         written = min(usage.cache_write_tokens, usage.input_tokens - cached)
         reasoning = min(usage.reasoning_tokens, usage.output_tokens)
