@@ -305,10 +305,15 @@ os.register_at_fork(after_in_child=_after_fork)
 def new_span_id() -> str:
     """A new id of 16 hexadecimal digits, greater than every earlier one of this process."""
     global _last
-    _last = max(_last + 1, time.time_ns() // 1000)
+    now = time.time_ns() // 1000
+    _last = now if now > _last else _last + 1
     return f"{_last << 12 | _tag:016x}"
 
 
-def new_trace_id() -> str:
-    """A new id of 32 hexadecimal digits, greater than every earlier one of this process."""
-    return f"{new_span_id()}{_random.getrandbits(64):016x}"
+def new_trace_id(first: str | None = None) -> str:
+    """A new id of 32 hexadecimal digits, greater than every earlier one of this process.
+
+    Args:
+        first: the new id of the span that begins the trace, which the trace's then begins with.
+    """
+    return f"{first or new_span_id()}{_random.getrandbits(64):016x}"

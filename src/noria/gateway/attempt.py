@@ -172,7 +172,8 @@ class Attempt:
         self._do(partial(self._conclude, failure))
 
     def _report(self, failed: Failed | None) -> None:
-        self._leave()
+        if self._quota is not None:
+            self._leave()
         then, self._then = self._then, _nobody
         then(failed)
 
@@ -236,7 +237,7 @@ class Attempt:
             usage = self._estimate(len(answer))
         cost = self._cost(usage, estimated)
         self._headers.append((b"x-noria-cost-nano", b"%d" % cost))
-        frame = self._closing(Status.OK, usage, cost, response=answer, estimated=estimated)
+        frame = self._closing(Status.OK, usage, cost, estimated, answer)
         self._deliver_after(frame, cost, partial(self._sink.answer, self._headers, answer))
         return None
 
@@ -247,7 +248,7 @@ class Attempt:
         usage = relay.usage or self._estimate_stream(relay)
         estimated = relay.usage is None
         cost = self._cost(usage, estimated)
-        frame = self._closing(Status.OK, usage, cost, estimated=estimated, **_streamed(relay))
+        frame = self._closing(Status.OK, usage, cost, estimated)
         self._deliver_after(frame, cost, partial(self._end_stream, relay))
         return None
 
@@ -274,25 +275,43 @@ class Attempt:
 
         self._gateway.turn.after(frame, recorded, unrecorded)
 
-    def _closing(self, status: Status, usage: Usage | None, cost: int, **more: Any) -> bytes:
+    def _closing(
+        self,
+        status: Status,
+        usage: Usage | None,
+        cost: int,
+        estimated: bool,
+        answer: bytes = b"",
+        error: ApiError | None = None,
+    ) -> bytes:
         """The record of the end."""
-        self.tokens = usage.input_tokens + usage.output_tokens if usage else 0
-        overrun = bool(self._hold.accounts) and cost > self._hold.amount
         self.ended = True
-        place = self._record.place
-        if place is not None and usage is not None:
-            place.trace.usage.input_tokens += usage.input_tokens
-            place.trace.usage.output_tokens += usage.output_tokens
+        relay, place, hold = self._relay, self._record.place, self._hold
+        if usage is not None:
+            self.tokens = usage.input_tokens + usage.output_tokens
+            if place is not None:
+                place.trace.usage.input_tokens += usage.input_tokens
+                place.trace.usage.output_tokens += usage.output_tokens
         return self._record.end(
-            self._number, status, target=self.target, usage=usage, cost=cost,
-            overrun=overrun, **more,
-        )  # fmt: skip
+            self._number,
+            status,
+            self.target,
+            usage,
+            cost,
+            answer if relay is None else b"".join(relay.kept),
+            sse=relay is not None,
+            first_token_ns=relay.first_token_ns if relay is not None else None,
+            error=error,
+            overrun=cost > hold.amount and bool(hold.accounts),
+            estimated=estimated,
+        )
 
-    def _close(self, status: Status, usage: Usage | None, *, estimated: bool, **more: Any) -> None:
+    def _close(
+        self, status: Status, usage: Usage | None, estimated: bool, error: ApiError | None = None
+    ) -> None:
         """Record an end without an answer, and settle."""
         cost = self._cost(usage, estimated) if usage else 0
-        streamed = _streamed(self._relay) if self._relay is not None else {}
-        frame = self._closing(status, usage, cost, estimated=estimated, **streamed, **more)
+        frame = self._closing(status, usage, cost, estimated, error=error)
         try:
             self._record.journal.write((frame,))
         except StoreUnavailable:
@@ -322,7 +341,7 @@ class Attempt:
         if failed.error.code == "journal_unavailable":
             self._break_off(failed.error)
             return
-        self._close(Status.ERROR, failed.usage, estimated=bool(failed.usage), error=failed.error)
+        self._close(Status.ERROR, failed.usage, bool(failed.usage), failed.error)
         self._break_off(failed.error)
 
     def cancelled(self) -> None:
@@ -335,7 +354,7 @@ class Attempt:
         if self._exchange is not None:
             usage, estimated = self._used_so_far(self._exchange)
         if self.recorded:
-            self._close(Status.CANCELLED, usage, estimated=estimated)
+            self._close(Status.CANCELLED, usage, estimated)
 
     def _used_so_far(self, exchange: Exchange) -> tuple[Usage, bool]:
         """What an unfinished answer has used, and whether that is an estimate."""
@@ -395,12 +414,3 @@ class Attempt:
 
 def _nobody(_: Failed | None) -> None:
     """Nobody waits for the outcome any more."""
-
-
-def _streamed(relay: Relay) -> dict[str, Any]:
-    """What the record of a stream's end holds besides."""
-    return {
-        "response": b"".join(relay.kept),
-        "sse": True,
-        "first_token_ns": relay.first_token_ns,
-    }

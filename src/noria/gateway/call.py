@@ -16,8 +16,8 @@ from noria.gateway.hedge import run_hedged
 from noria.gateway.limits import Counted
 from noria.gateway.recorder import CallRecord
 from noria.gateway.request import Endpoint, Request
-from noria.gateway.routing import backoff, order
-from noria.gateway.sink import Headers, Sink
+from noria.gateway.routing import Breaker, backoff, order
+from noria.gateway.sink import Sink
 from noria.gateway.tracing import Trace
 from noria.models import Route, Target
 from noria.types import Label, Status
@@ -57,6 +57,8 @@ class Call:
         self._hedge_seconds = route.hedge_seconds if route is not None else None
         self._attempt: Attempt | None = None
         """The attempt that is not settled yet, or the one that answered."""
+        self._breaker: Breaker | None = None
+        """That of the first target."""
         self._failed_at_once: Failed | None = None
         """How the attempt failed that `begin` has made."""
         self._task: asyncio.Task[None] | None = None
@@ -92,7 +94,7 @@ class Call:
             self._task = self._gateway.loop.create_task(self.run())
             return
         self._attempt = attempt
-        attempt.start(self._headers(attempt.target), self._first_has_ended)
+        attempt.start(self._record.headers(attempt.target), self._first_has_ended)
 
     def cancel(self) -> None:
         """The caller went away."""
@@ -105,7 +107,8 @@ class Call:
     def _attempt_at_once(self) -> Attempt | None:
         """The first attempt, if nothing has to be waited for before it."""
         target = self._targets[0]
-        if self._hedge_seconds is not None or self._gateway.breakers[target].open:
+        self._breaker = self._gateway.breakers[target]
+        if self._hedge_seconds is not None or self._breaker.open:
             return None
         if self._record.place is not None:
             return None  # Its trace's mark must be asked for.
@@ -114,7 +117,8 @@ class Call:
 
     def _first_has_ended(self, failed: Failed | None) -> None:
         if failed is None:
-            self._gateway.breakers[self._targets[0]].succeeded()
+            assert self._breaker is not None
+            self._breaker.succeeded()
             self.count_out()
         else:
             self._failed_at_once = failed
@@ -231,7 +235,7 @@ class Call:
             return failed
         if self._hedge_seconds is None or following is None:
             self._attempt = self._make(target, await self._hold(target))
-            return await self._attempt.run(self._headers(target))
+            return await self._attempt.run(self._record.headers(target))
         claim = Claim()
 
         async def make(target: Target) -> Attempt:
@@ -241,7 +245,7 @@ class Call:
         self._attempt, failed = await run_hedged(
             self._attempt,
             claim,
-            lambda one: one.run(self._headers(one.target)),
+            lambda one: one.run(self._record.headers(one.target)),
             partial(make, following),
             self._hedge_seconds,
         )
@@ -249,9 +253,6 @@ class Call:
 
     def _make(self, target: Target, hold: Hold, claim: Claim | None = None) -> Attempt:
         return Attempt(self._gateway, self._record, self._request, target, hold, self._sink, claim)
-
-    def _headers(self, target: Target) -> Headers:
-        return [*self._record.headers(), (b"x-noria-model", target.name.encode())]
 
     # What an attempt may cost
 

@@ -82,6 +82,7 @@ class Gateway:
         self.limits = limits
         self.upstreams = upstreams
         self.turn = Turn(journal)
+        self._keeps_content = config.recording.content
 
     async def call(
         self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink, place: Place | None = None
@@ -109,11 +110,8 @@ class Gateway:
 
         Returns: None when it was refused, which `sink` was told.
         """
-        record = CallRecord(self.journal, endpoint, key, raw)
-        record.content = self.config.recording.content and key.record_content
-        if place is not None:
-            record.place, record.trace_id = place, place.trace.id
-            record.content = record.content and place.content
+        content = self._keeps_content and key.record_content and (place is None or place.content)
+        record = CallRecord(self.journal, endpoint, key, raw, content, place)
         try:
             request = record.request = read_request(endpoint, raw)
             applications = self.applications

@@ -244,7 +244,8 @@ class Lane(asyncio.Protocol, Sink):
             transport.close()
             return
         self.deadline = self._door.now() + self._limits.idle_seconds
-        self._go_on()
+        if self._ahead or self._refused is not None:
+            self._go_on()
 
     def _go_on(self) -> None:
         """Begin with what was sent ahead, unless the client does not read what it was sent."""

@@ -143,7 +143,7 @@ class Exchange:
 
     def hand_on(self) -> None:
         """Of a stream, hand on what has come together."""
-        if self.streaming and self.body:
+        if self.body:
             data = self.content()
             self.body.clear()
             if self.on_stream is not None:
@@ -263,10 +263,12 @@ class Link(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as malformed:
-            exchange.hand_on()
+            if exchange.streaming:
+                exchange.hand_on()
             self._give_up("upstream_malformed", f"The upstream server broke HTTP: {malformed}.")
         else:
-            exchange.hand_on()
+            if exchange.streaming:
+                exchange.hand_on()
             if self._bytes > _MOST_ANSWER_BYTES:
                 self._give_up("upstream_too_large", "The upstream server's answer has over 64 MiB.")
             elif exchange.streaming and self._exchange is exchange:
@@ -334,5 +336,6 @@ class Link(asyncio.Protocol):
         elif self._transport is not None:
             self._transport.close()
         if exchange is not None:
-            exchange.hand_on()
+            if exchange.streaming:
+                exchange.hand_on()
             exchange.complete()

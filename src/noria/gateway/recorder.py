@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
@@ -19,24 +18,39 @@ from noria.types import Status, Usage, new_span_id, new_trace_id
 __all__ = ["CallRecord"]
 
 
-@dataclass(slots=True)
 class CallRecord:
-    """One call as the journal sees it. Every method makes or writes at most one record."""
+    """One call as the journal sees it. Every method makes or writes at most one record.
 
-    journal: Journal
-    endpoint: Endpoint
-    key: Key
-    raw: bytes
-    content: bool = True
-    """Whether messages and replies are kept."""
-    place: Place | None = None
-    """The run that the call is a part of; None for one that stands alone."""
-    trace_id: str = field(default_factory=new_trace_id)
-    span_id: str = field(default_factory=new_span_id)
-    started_ns: int = field(default_factory=time.monotonic_ns)
-    at_ns: int = field(default_factory=time.time_ns)
-    request: Request | None = None
-    attempts: int = 0
+    Args:
+        journal: where its records go.
+        endpoint: which call.
+        key: who pays.
+        raw: the request's JSON.
+        content: whether messages and replies are kept.
+        place: the run that the call is a part of; None for one that stands alone.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        endpoint: Endpoint,
+        key: Key,
+        raw: bytes,
+        content: bool,
+        place: Place | None,
+    ) -> None:
+        self.journal = journal
+        self.endpoint = endpoint
+        self.key = key
+        self.raw = raw
+        self.content = content
+        self.place = place
+        self.span_id = new_span_id()
+        self.trace_id = new_trace_id(self.span_id) if place is None else place.trace.id
+        self.started_ns = time.monotonic_ns()
+        self.at_ns = time.time_ns()
+        self.request: Request | None = None
+        self.attempts = 0
 
     def hold(self, target: Target, hold: Hold) -> tuple[int, bytes]:
         """The hold of one attempt, to be written before its first byte goes upstream.
@@ -73,11 +87,11 @@ class CallRecord:
         self,
         number: int | None,
         status: Status,
-        *,
         target: Target | None = None,
         usage: Usage | None = None,
         cost: int = 0,
-        response: bytes = b"",
+        answer: bytes = b"",
+        *,
         sse: bool = False,
         first_token_ns: int | None = None,
         error: ApiError | None = None,
@@ -115,7 +129,7 @@ class CallRecord:
             meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
         if error is not None:
             meta["code"], meta["error"] = error.code, error.message
-        return frame(meta, response if self.content else b"")
+        return frame(meta, answer if self.content else b"")
 
     def close(self, status: Status, error: ApiError | None = None) -> None:
         """Write the end of a call whose attempts are settled already.
@@ -145,9 +159,12 @@ class CallRecord:
         except StoreUnavailable:
             return  # It spent nothing, and the caller still learns of it.
 
-    def headers(self) -> Headers:
-        """What tells the caller where the record is."""
-        return [(b"x-noria-trace", self.trace_id.encode())]
+    def headers(self, target: Target | None = None) -> Headers:
+        """What tells the caller where the record is, and who answers."""
+        headers = [(b"x-noria-trace", self.trace_id.encode())]
+        if target is not None:
+            headers.append((b"x-noria-model", target.name.encode()))
+        return headers
 
     def elapsed_ms(self) -> float:
         """Milliseconds since the call began."""
