@@ -67,7 +67,7 @@ class Relay:
             return
         if self._tail:
             data = self._tail + data
-        if b"\r" in data:
+        if data.find(b"\r") >= 0:  # `in` would raise and forget an exception each time
             data = data.replace(b"\r\n", b"\n")
         end = data.rfind(b"\n\n") + 2
         if end < 2:
@@ -114,7 +114,8 @@ class Relay:
                 passed.append(events[at:end])
                 listed = True  # Once: what is a list to its end was nearly all of it.
             else:
-                end = events.index(b"\n\n", at) + 2
+                blank = events.find(b"\n\n", at)
+                end = blank + 2 if blank >= 0 else len(events)
                 if self._passes(events[at : end - 2]):
                     passed.append(events[at:end])
             at = end
