@@ -185,12 +185,16 @@ def _post_holds(connection: Connection, ledger: Ledger) -> None:
 
 def _post_money(connection: Connection, ledger: Ledger) -> None:
     # Windows before leases, and in order, as a grant takes them.
-    windows = sorted({*ledger.settled, *ledger.freed})
+    windows: defaultdict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
+    for lease in ledger.leases.values():
+        if lease.settled or lease.taken:
+            windows[lease.window][0] += lease.settled
+            windows[lease.window][1] += lease.taken
     run_many(
         connection,
         "UPDATE budget_windows SET settled_nano = settled_nano + ?, leased_nano = leased_nano - ?"
         " WHERE budget_id = ? AND start_ns = ?",
-        [(ledger.settled[window], ledger.freed[window], *window) for window in windows],
+        [(*moved, *window) for window, moved in sorted(windows.items())],
     )
     run_many(
         connection,

@@ -86,12 +86,17 @@ class Hold:
 
 @dataclass(slots=True)
 class Lease:
-    """A holder's part of a budget's window, with what this batch takes from it."""
+    """A holder's part of a budget's window, with what this batch takes from it and settles."""
 
     holder: str
     window: tuple[int, int]
     remaining: int
     taken: int = 0
+    settled: int = 0
+
+    def take(self, amount: int) -> None:
+        """Take from it, down to nothing at most."""
+        self.taken = min(self.taken + amount, self.remaining)
 
 
 @dataclass(slots=True)
@@ -119,9 +124,6 @@ class Ledger:
     leases: dict[int, Lease] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     """Those spans that a client tells of which have a row already."""
-    settled: defaultdict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
-    freed: defaultdict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
-    """By how much less each window has out on lease."""
     sums: defaultdict[Group, Sums] = field(default_factory=lambda: defaultdict(Sums))
     latencies: defaultdict[tuple[int, str, int], int] = field(
         default_factory=lambda: defaultdict(int)
@@ -289,15 +291,10 @@ class Ledger:
         for lease_id in hold.leases:
             lease = self.leases.get(lease_id)
             if lease is not None and lease.holder == hold.holder:
-                self.settled[lease.window] += cost
-                self._take(lease, min(cost, hold.amount))
+                lease.settled += cost
+                lease.take(min(cost, hold.amount))
 
     def _give_back(self, holder: str, lease_id: int, amount: int) -> None:
         lease = self.leases.get(lease_id)
         if lease is not None and lease.holder == holder:
-            self._take(lease, amount)
-
-    def _take(self, lease: Lease, amount: int) -> None:
-        amount = min(amount, lease.remaining - lease.taken)
-        lease.taken += amount
-        self.freed[lease.window] += amount
+            lease.take(amount)
