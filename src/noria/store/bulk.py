@@ -58,7 +58,7 @@ def run_many(connection: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) 
 def select_in(
     connection: Connection, sql: str, values: Collection[str] | Collection[int]
 ) -> list[Row[Any]]:
-    """Run a query that ends in `column IN ?` for any number of values."""
+    """Run a statement with one parameter, in `column IN ?`, for any number of values."""
     if not values:
         return []
     parameter: Any = list(values)
