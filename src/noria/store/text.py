@@ -8,7 +8,7 @@ taken in is still in its memory (`Fresh`) and need not be read and inflated agai
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,9 +62,7 @@ def index_text(db: Database, fresh: Fresh | None = None, limit: int = TEXT_BATCH
     texts = {at: words_of(*both) for at, both in bodies.items()}
     with db.write() as connection:
         # Another process may have been faster with some of them, or a redaction.
-        mine = select_in(
-            connection, "DELETE FROM text_queue WHERE at IN ? RETURNING at", waiting
-        )
+        mine = select_in(connection, "DELETE FROM text_queue WHERE at IN ? RETURNING at", waiting)
         found = sorted(row.at for row in mine)
         _insert(connection, [(at, texts[at]) for at in found if texts.get(at)])
     return len(waiting)
@@ -115,9 +113,8 @@ def _texts(body: bytes | None) -> list[str]:
         if isinstance(choice, dict):
             _add_message(found, choice.get("message"))
     given = content.get("input")
-    for text in [given] if isinstance(given, str) else _list(given):
-        if isinstance(text, str):
-            found.append(text)
+    inputs = [given] if isinstance(given, str) else _list(given)
+    found.extend(text for text in inputs if isinstance(text, str))
     return found
 
 
@@ -128,8 +125,9 @@ def _add_message(found: list[str], message: Any) -> None:
     if isinstance(said, str):
         found.append(said)
     for part in _list(said):
-        if isinstance(part, dict) and isinstance(part.get("text"), str):
-            found.append(part["text"])
+        text = part.get("text") if isinstance(part, dict) else None
+        if isinstance(text, str):
+            found.append(text)
     for call in _list(message.get("tool_calls")):
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict):
