@@ -176,7 +176,7 @@ class Ledger:
             draft.status = "lost"
             for _, name in TOKENS:
                 setattr(draft, name, None)
-            self._count(draft)
+            self._count(draft, self._sums(draft))
 
     def _hear(self, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         """Add a span that a client tells of: no money moves, no sum grows, and what is there
@@ -221,7 +221,8 @@ class Ledger:
         draft.attempts += 1
         self.holds[draft.id, meta["n"]] = Hold(draft.at, holder, meta["hold"], meta["leases"])
 
-    def _settle(self, draft: Draft, meta: dict[str, Any]) -> None:
+    def _settle(self, draft: Draft, meta: dict[str, Any]) -> Sums:
+        """Add what an attempt has cost; returns the sums that the span counts in."""
         cost = min(meta.get("cost") or 0, _MOST_NANO)
         number = meta.get("n")
         if number is not None:
@@ -234,12 +235,12 @@ class Ledger:
                 tokens = min(tokens, _MOST_TOKENS)
                 setattr(draft, name, (getattr(draft, name) or 0) + tokens)
                 setattr(sums, name, getattr(sums, name) + tokens)
+        return sums
 
     def _end(self, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         draft = self.drafts[meta["id"]]
         self._close(draft, meta, blobs)
-        self._settle(draft, meta)
-        self._count(draft)
+        self._count(draft, self._settle(draft, meta))
 
     @staticmethod
     def _close(draft: Draft, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
@@ -256,9 +257,8 @@ class Ledger:
             draft.response = blobs[0]
             draft.sse = get("sse", False)
 
-    def _count(self, draft: Draft) -> None:
+    def _count(self, draft: Draft, sums: Sums) -> None:
         draft.ended = True
-        sums = self._sums(draft)
         sums.calls += 1
         if draft.status in ("error", "lost"):
             sums.errors += 1
