@@ -129,18 +129,25 @@ def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> Non
             "logprobs": None,
             "finish_reason": None,
         }
-    delta = part.get("delta")
-    if isinstance(delta, dict):
-        _add_delta(choice["message"], delta)
-    if isinstance(part.get("logprobs"), dict):
-        if choice["logprobs"] is None:
-            choice["logprobs"] = {}
-        for key, entries in part["logprobs"].items():
-            if isinstance(entries, list):
-                choice["logprobs"][key] = (choice["logprobs"].get(key) or []) + entries
     for key, value in part.items():
-        if key not in ("index", "delta", "logprobs") and value is not None:
+        if value is None or key == "index":
+            continue
+        if key == "delta":
+            if isinstance(value, dict):
+                _add_delta(choice["message"], value)
+        elif key == "logprobs":
+            if isinstance(value, dict):
+                _add_logprobs(choice, value)
+        else:
             choice[key] = value
+
+
+def _add_logprobs(choice: dict[str, Any], piece: dict[str, Any]) -> None:
+    if choice["logprobs"] is None:
+        choice["logprobs"] = {}
+    for key, entries in piece.items():
+        if isinstance(entries, list):
+            choice["logprobs"][key] = (choice["logprobs"].get(key) or []) + entries
 
 
 def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
