@@ -12,6 +12,8 @@ from noria.types import Usage
 
 __all__ = ["assemble", "events", "join", "usage_of"]
 
+_LINE_FEED = 0x0A
+"""As a number: for a piece of bytes `in` raises and forgets an exception first."""
 _PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
 """All that many servers say of usage."""
 
@@ -58,7 +60,7 @@ def events(stream: bytes) -> Iterator[bytes]:
     """
     text = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for block in text.split(b"\n\n"):
-        if block.startswith(b"data: ") and b"\n" not in block:  # as nearly all are
+        if block.startswith(b"data: ") and _LINE_FEED not in block:  # as nearly all are
             data = block[6:]
         else:
             data = b"\n".join(
