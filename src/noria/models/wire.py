@@ -107,9 +107,7 @@ def join(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
     reply: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
-        for key, value in chunk.items():
-            if value is not None and key != "choices":
-                reply[key] = value
+        reply |= {k: v for k, v in chunk.items() if k != "choices" and v is not None}
         parts = chunk.get("choices")
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
