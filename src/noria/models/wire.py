@@ -107,7 +107,10 @@ def join(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
     reply: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
-        reply |= {k: v for k, v in chunk.items() if k != "choices" and v is not None}
+        for key, value in chunk.items():
+            if value is None or key == "choices":
+                continue
+            reply[key] = value
         parts = chunk.get("choices")
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
