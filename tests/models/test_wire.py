@@ -88,6 +88,14 @@ def test_a_torn_tail_comments_and_carriage_returns() -> None:
     assert reply["choices"][0]["message"]["content"] == "ok"
 
 
+@pytest.mark.parametrize("torn", [b"{", b"nothing", b'{"model":"x"},{"model":"y"}', b"\xff", b"7"])
+def test_one_event_that_cannot_be_read_costs_no_other(torn: bytes) -> None:
+    begin, end = sse(piece({"content": "a"}), end=b""), sse(piece({"content": "b"}))
+    reply = orjson.loads(assemble(begin + b"data: " + torn + b"\n\n" + end))
+    assert reply["choices"][0]["message"]["content"] == "ab"
+    assert reply["model"] == "m"
+
+
 def test_an_error_in_mid_stream_is_kept() -> None:
     stream = sse(piece({"content": "par"}), {"error": {"message": "lost"}})
     reply = orjson.loads(assemble(stream))

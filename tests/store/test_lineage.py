@@ -8,6 +8,7 @@ from sqlalchemy import text
 from noria.errors import NotFound
 from noria.store import (
     Database,
+    Intake,
     answers_of,
     evidence_of,
     find_spans,
@@ -17,7 +18,7 @@ from noria.store import (
 )
 from noria.store.battles import Battle, Turn, find_battle, record_battle
 from noria.store.conversations import add_turn, find_conversation
-from noria.store.text import index_text
+from noria.store.text import Fresh, index_text
 from noria.types import Label, new_trace_id
 from tests.store.support import Process, chat_reply, chat_request, take_in
 
@@ -119,6 +120,17 @@ def test_words_that_wait_for_the_index_never_get_there(db: Database, process: Pr
     while index_text(db):
         pass
     assert find_spans(db, text=CANARY).rows == []
+
+
+def test_words_that_are_still_in_memory_never_get_there(db: Database, process: Process) -> None:
+    used(process)
+    harmless = process.call(request=chat_request("harmless"))
+    stored = Fresh()
+    Intake(db, assemble=bytes).take_in(stored)
+    redact(db, "merger.md")
+    assert index_text(db, stored) == 1
+    assert find_spans(db, text=CANARY).rows == []
+    assert [span.id for span in find_spans(db, text="harmless").rows] == [harmless]
 
 
 def test_a_conversation_carried_the_text_on(db: Database, process: Process) -> None:

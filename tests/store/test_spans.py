@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from noria.errors import NoriaError, NotFound
-from noria.store import Database, find_spans, find_trace
-from noria.store.text import index_text, words_of
+from noria.store import Database, Intake, find_spans, find_trace
+from noria.store.text import Fresh, index_text, words_of
 from noria.types import new_trace_id
 from tests.store.support import Process, chat_reply, chat_request, take_in
 
@@ -104,6 +104,42 @@ def test_words_are_found_in_requests_and_replies(db: Database, process: Process)
     first = find_spans(db, text="noria", limit=1)
     assert first.next is not None
     assert search("noria", cursor=first.next) == [asked]
+
+
+def test_what_was_stored_just_now_is_indexed_from_memory(
+    db: Database, process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = process.hold(request=chat_request("a wheel"))
+    take_in(db)
+    whole = process.call(request=chat_request("a noria"), response=chat_reply("turns"))
+    streamed = process.hold(request=chat_request("a mill"))
+    process.end(streamed, response=b"data: grinds", sse=True)
+    process.end(earlier, response=chat_reply("creaks"))
+    stored = Fresh()
+    Intake(db, assemble=lambda _: chat_reply("ground")).take_in(stored)
+    assert sorted(stored.bodies.values()) == [
+        (chat_request("a mill"), chat_reply("ground")),
+        (chat_request("a noria"), chat_reply("turns")),
+    ], "of the third only the end came with this batch"
+    assert index_text(db, stored) == 3
+
+    def search(text: str) -> list[str]:
+        return [span.id for span in find_spans(db, text=text).rows]
+
+    assert search("noria turns") == [whole]
+    assert search("mill ground") == [streamed]
+    assert search("grinds") == []
+    assert search("wheel creaks") == [earlier]
+
+    monkeypatch.setattr("noria.store.text._MOST_FRESH_BYTES", 1)
+    full = Fresh()
+    first = process.call(request=chat_request("an aqueduct"))
+    Intake(db, assemble=bytes).take_in(full)
+    second = process.call(request=chat_request("an aqueduct"))
+    Intake(db, assemble=bytes).take_in(full)
+    assert len(full.bodies) == 1, "the second is read from the store"
+    assert index_text(db, full) == 2
+    assert search("aqueduct") == [second, first]
 
 
 def test_the_words_of_a_call() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ from noria.types import Usage
 
 __all__ = ["assemble", "events", "join", "usage_of"]
 
+_LINE_FEED = 0x0A
+"""As a number: for a piece of bytes `in` raises and forgets an exception first."""
 _PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
 """All that many servers say of usage."""
 
@@ -57,10 +60,14 @@ def events(stream: bytes) -> Iterator[bytes]:
     """
     text = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for block in text.split(b"\n\n"):
-        lines = [
-            line[5:].removeprefix(b" ") for line in block.split(b"\n") if line.startswith(b"data:")
-        ]
-        data = b"\n".join(lines)
+        if block.startswith(b"data: ") and _LINE_FEED not in block:  # as nearly all are
+            data = block[6:]
+        else:
+            data = b"\n".join(
+                line[5:].removeprefix(b" ")
+                for line in block.split(b"\n")
+                if line.startswith(b"data:")
+            )
         if data and data != b"[DONE]":
             yield data
 
@@ -73,17 +80,25 @@ def assemble(sse: bytes) -> bytes:
     Raises:
         ValueError: there is not one readable chunk.
     """
-    chunks = []
-    for data in events(sse):
-        try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
-            continue
-        if isinstance(chunk, dict):
-            chunks.append(chunk)
+    chunks = [chunk for chunk in _parsed(list(events(sse))) if isinstance(chunk, dict)]
     if not chunks:
         raise ValueError("the stream holds no readable chunk")
     return orjson.dumps(join(chunks))
+
+
+def _parsed(found: list[bytes]) -> list[Any]:
+    """Those events that are JSON: read as one list, or one by one where that is none."""
+    try:
+        together: list[Any] = orjson.loads(b"[%b]" % b",".join(found))
+    except orjson.JSONDecodeError:
+        together = []
+    if len(together) == len(found):
+        return together
+    each = []
+    for data in found:
+        with suppress(orjson.JSONDecodeError):
+            each.append(orjson.loads(data))
+    return each
 
 
 def join(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -92,7 +107,10 @@ def join(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
     reply: dict[str, Any] = {}
     choices: dict[int, dict[str, Any]] = {}
     for chunk in chunks:
-        reply |= {k: v for k, v in chunk.items() if k != "choices" and v is not None}
+        for key, value in chunk.items():
+            if value is None or key == "choices":
+                continue
+            reply[key] = value
         parts = chunk.get("choices")
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, dict):
@@ -106,27 +124,33 @@ def join(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
 def _add_choice(choices: dict[int, dict[str, Any]], part: dict[str, Any]) -> None:
     index = part.get("index")
     index = index if isinstance(index, int) else 0
-    choice = choices.setdefault(
-        index,
-        {
+    choice = choices.get(index)
+    if choice is None:
+        choice = choices[index] = {
             "index": index,
             "message": {"role": "assistant", "content": None},
             "logprobs": None,
             "finish_reason": None,
-        },
-    )
-    delta = part.get("delta")
-    if isinstance(delta, dict):
-        _add_delta(choice["message"], delta)
-    if isinstance(part.get("logprobs"), dict):
-        if choice["logprobs"] is None:
-            choice["logprobs"] = {}
-        for key, entries in part["logprobs"].items():
-            if isinstance(entries, list):
-                choice["logprobs"][key] = (choice["logprobs"].get(key) or []) + entries
+        }
     for key, value in part.items():
-        if key not in ("index", "delta", "logprobs") and value is not None:
+        if value is None or key == "index":
+            continue
+        if key == "delta":
+            if isinstance(value, dict):
+                _add_delta(choice["message"], value)
+        elif key == "logprobs":
+            if isinstance(value, dict):
+                _add_logprobs(choice, value)
+        else:
             choice[key] = value
+
+
+def _add_logprobs(choice: dict[str, Any], piece: dict[str, Any]) -> None:
+    if choice["logprobs"] is None:
+        choice["logprobs"] = {}
+    for key, entries in piece.items():
+        if isinstance(entries, list):
+            choice["logprobs"][key] = (choice["logprobs"].get(key) or []) + entries
 
 
 def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from isal import isal_zlib
 
-__all__ = ["deflated", "inflated"]
+__all__ = ["Bodies", "deflated", "inflated"]
+
+Bodies = tuple[bytes | None, bytes | None]
+"""A call's request and its response."""
 
 _LEVEL = 1
 

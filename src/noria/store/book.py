@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection
 
-from noria.store.bodies import deflated
+from noria.store.bodies import Bodies, deflated
 from noria.store.bulk import insert_many, run_many, select_in
 from noria.store.evidence import post_evidence
 from noria.store.exports import post_exports
@@ -99,15 +99,25 @@ def load(
     return ledger
 
 
-def post(connection: Connection, ledger: Ledger, assemble: Callable[[bytes], bytes]) -> None:
-    """Write all that a ledger holds."""
-    _post_spans(connection, ledger, assemble)
+def post(
+    connection: Connection, ledger: Ledger, assemble: Callable[[bytes], bytes]
+) -> dict[int, Bodies]:
+    """Write all that a ledger holds.
+
+    Returns:
+        The bodies of the spans that this batch holds from their beginning to their end, by
+        instant, for the index of texts.
+    """
+    bodies = _post_spans(connection, ledger, assemble)
     _post_holds(connection, ledger)
     _post_money(connection, ledger)
     _post_sums(connection, ledger)
+    return bodies
 
 
-def _post_spans(connection: Connection, ledger: Ledger, assemble: Callable[[bytes], bytes]) -> None:
+def _post_spans(
+    connection: Connection, ledger: Ledger, assemble: Callable[[bytes], bytes]
+) -> dict[int, Bodies]:
     new = [draft for draft in ledger.drafts.values() if not draft.stored]
     _place(connection, ledger, new)
     insert_many(
@@ -126,15 +136,17 @@ def _post_spans(connection: Connection, ledger: Ledger, assemble: Callable[[byte
             if draft.stored
         ],
     )
-    payloads, queue = [], []
+    payloads, queue, bodies = [], [], {}
     for draft in ledger.drafts.values():
-        if draft.content and (draft.request or draft.response):
-            response, media = draft.response, None
+        response, media = draft.response, None
+        if draft.content and (draft.request or response):
             if draft.sse and response:
                 response, media = _assembled(draft, response, assemble)
             payloads.append((draft.at, deflated(draft.request), deflated(response), media))
         if draft.ended and draft.content:
             queue.append((draft.at,))
+            if not draft.stored:
+                bodies[draft.at] = (draft.request, response)
     insert_many(
         connection,
         "payloads",
@@ -145,6 +157,7 @@ def _post_spans(connection: Connection, ledger: Ledger, assemble: Callable[[byte
     insert_many(connection, "text_queue", ("at",), queue)
     post_evidence(connection, ledger.drafts.values())
     post_exports(connection, ledger.drafts.values())
+    return bodies
 
 
 def _place(connection: Connection, ledger: Ledger, drafts: list[Draft]) -> None:
@@ -185,12 +198,16 @@ def _post_holds(connection: Connection, ledger: Ledger) -> None:
 
 def _post_money(connection: Connection, ledger: Ledger) -> None:
     # Windows before leases, and in order, as a grant takes them.
-    windows = sorted({*ledger.settled, *ledger.freed})
+    windows: defaultdict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
+    for lease in ledger.leases.values():
+        if lease.settled or lease.taken:
+            windows[lease.window][0] += lease.settled
+            windows[lease.window][1] += lease.taken
     run_many(
         connection,
         "UPDATE budget_windows SET settled_nano = settled_nano + ?, leased_nano = leased_nano - ?"
         " WHERE budget_id = ? AND start_ns = ?",
-        [(ledger.settled[window], ledger.freed[window], *window) for window in windows],
+        [(*moved, *window) for window, moved in sorted(windows.items())],
     )
     run_many(
         connection,

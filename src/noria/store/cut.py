@@ -82,13 +82,17 @@ def _read(cut: Cut, files: list[Segment], place: tuple[int, int], limit: int) ->
         if file.number > place[0]:
             place = (file.number, 0)
         size = file.path.stat().st_size
-        for record in read_records(file.path, place[1]):
+        begin = end = place[1]
+        for record in read_records(file.path, begin):
             cut.records.append((file.holder, record))
-            cut.bytes += record.end - place[1]
-            place = (file.number, record.end)
-            if len(cut.records) >= limit or cut.bytes >= BATCH_BYTES:
+            end = record.end
+            if len(cut.records) >= limit or cut.bytes + end - begin >= BATCH_BYTES:
                 cut.full = True
-                return place
+                break
+        cut.bytes += end - begin
+        place = (file.number, end)
+        if cut.full:
+            return place
         cut.read[file.path] = size
         if file is not files[-1]:
             # A writer begins a segment only after it has ended the one before.

@@ -16,13 +16,14 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, select, text, update
 
 from noria.errors import StoreUnavailable
+from noria.store.bodies import Bodies
 from noria.store.book import load, post
 from noria.store.bulk import insert_many
 from noria.store.cut import Cut, read_on
 from noria.store.database import Database
 from noria.store.journal import Record, segments, writer_is_dead
 from noria.store.schema import budget_windows, holders, holds, journals, leases, spans
-from noria.store.text import TEXT_BATCH, index_text
+from noria.store.text import TEXT_BATCH, Fresh, index_text
 
 __all__ = ["Intake", "take_in"]
 
@@ -59,8 +60,11 @@ class Intake:
         self._skip = False
         self._look_again = 0.0
 
-    def take_in(self) -> int:
+    def take_in(self, fresh: Fresh | None = None) -> int:
         """Take in all that is pending now.
+
+        Args:
+            fresh: gets the bodies that were stored, for `index_text`.
 
         Returns:
             The number of records taken in.
@@ -73,7 +77,7 @@ class Intake:
         with self._mutex:
             more = self._pending()
             while more:
-                taken, more = self._batch()
+                taken, more = self._batch(fresh)
                 total += taken
                 self.db.checkpoint()
             self._charge_abandoned()
@@ -87,8 +91,9 @@ class Intake:
         failures = 0
         while not stop.is_set():
             try:
-                self.take_in()
-                more_to_index = index_text(self.db) == TEXT_BATCH
+                fresh = Fresh()
+                self.take_in(fresh)
+                more_to_index = index_text(self.db, fresh) == TEXT_BATCH
                 failures = 0
                 pause = 0.0 if more_to_index else _POLL_SECONDS
             except StoreUnavailable as away:
@@ -113,8 +118,9 @@ class Intake:
                 return True
         return any(writer_is_dead(path) for path in newest.values())
 
-    def _batch(self) -> tuple[int, bool]:
+    def _batch(self, fresh: Fresh | None) -> tuple[int, bool]:
         """Take in one batch; returns the number of its records and whether there is more."""
+        bodies: dict[int, Bodies] = {}
         try:
             with self.db.write() as connection:
                 if self.db.dialect == "postgresql":
@@ -123,7 +129,7 @@ class Intake:
                     )
                 cut = read_on(connection, self.db.home, self._limit)
                 if cut.records and not self._skip:
-                    _apply(connection, cut.records, self._assemble)
+                    bodies = _apply(connection, cut.records, self._assemble)
                 for holder in cut.dead:
                     _bury(connection, holder, self._assemble)
                 insert_many(
@@ -152,6 +158,8 @@ class Intake:
             log.error("A record was left out: %s", cut.records[0][1].meta if cut.records else "-")
         self._limit, self._skip = BATCH_RECORDS, False
         self._read = cut.read
+        if fresh is not None:
+            fresh.add(bodies)
         self._remove(cut)
         return len(cut.records), cut.full
 
@@ -197,8 +205,9 @@ def take_in(db: Database, assemble: Callable[[bytes], bytes]) -> int:
     Raises:
         StoreUnavailable: the database cannot be reached.
     """
-    taken = Intake(db, assemble=assemble).take_in()
-    index_text(db)
+    fresh = Fresh()
+    taken = Intake(db, assemble=assemble).take_in(fresh)
+    index_text(db, fresh)
     return taken
 
 
@@ -206,16 +215,15 @@ def _apply(
     connection: Connection,
     records: list[tuple[str, Record]],
     assemble: Callable[[bytes], bytes],
-) -> None:
+) -> dict[int, Bodies]:
     begun: set[str] = set()
     needed: set[str] = set()
     told: set[str] = set()
     lease_ids: set[int] = set()
     for _, record in records:
         meta = record.meta
-        if "leases" in meta:
-            lease_ids.update(meta["leases"])
         kind = meta["t"]
+        lease_ids.update(meta.get("leases", ()))
         if kind in ("hold", "begin", "span"):
             begun.add(meta["id"])
         elif kind == "foreign":
@@ -227,7 +235,7 @@ def _apply(
     ledger = load(connection, needed, lease_ids, told)
     for holder, record in records:
         ledger.add(holder, record)
-    post(connection, ledger, assemble)
+    return post(connection, ledger, assemble)
 
 
 def _bury(connection: Connection, holder: str, assemble: Callable[[bytes], bytes]) -> None:

@@ -241,7 +241,7 @@ def read_records(path: Path, offset: int = 0) -> Iterator[Record]:
             offset += 8 + size
             (length,) = _LENGTH.unpack_from(body)
             at = 4 + length
-            meta = orjson.loads(memoryview(body)[4:at])
+            meta = orjson.loads(body[4:at])
             blobs = []
             while at < size:
                 (length,) = _LENGTH.unpack_from(body, at)

@@ -86,12 +86,17 @@ class Hold:
 
 @dataclass(slots=True)
 class Lease:
-    """A holder's part of a budget's window, with what this batch takes from it."""
+    """A holder's part of a budget's window, with what this batch takes from it and settles."""
 
     holder: str
     window: tuple[int, int]
     remaining: int
     taken: int = 0
+    settled: int = 0
+
+    def take(self, amount: int) -> None:
+        """Take from it, down to nothing at most."""
+        self.taken = min(self.taken + amount, self.remaining)
 
 
 @dataclass(slots=True)
@@ -119,9 +124,6 @@ class Ledger:
     leases: dict[int, Lease] = field(default_factory=dict)
     known: set[str] = field(default_factory=set)
     """Those spans that a client tells of which have a row already."""
-    settled: defaultdict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
-    freed: defaultdict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
-    """By how much less each window has out on lease."""
     sums: defaultdict[Group, Sums] = field(default_factory=lambda: defaultdict(Sums))
     latencies: defaultdict[tuple[int, str, int], int] = field(
         default_factory=lambda: defaultdict(int)
@@ -174,7 +176,7 @@ class Ledger:
             draft.status = "lost"
             for _, name in TOKENS:
                 setattr(draft, name, None)
-            self._count(draft)
+            self._count(draft, self._sums(draft))
 
     def _hear(self, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         """Add a span that a client tells of: no money moves, no sum grows, and what is there
@@ -219,7 +221,8 @@ class Ledger:
         draft.attempts += 1
         self.holds[draft.id, meta["n"]] = Hold(draft.at, holder, meta["hold"], meta["leases"])
 
-    def _settle(self, draft: Draft, meta: dict[str, Any]) -> None:
+    def _settle(self, draft: Draft, meta: dict[str, Any]) -> Sums:
+        """Add what an attempt has cost; returns the sums that the span counts in."""
         cost = min(meta.get("cost") or 0, _MOST_NANO)
         number = meta.get("n")
         if number is not None:
@@ -232,12 +235,12 @@ class Ledger:
                 tokens = min(tokens, _MOST_TOKENS)
                 setattr(draft, name, (getattr(draft, name) or 0) + tokens)
                 setattr(sums, name, getattr(sums, name) + tokens)
+        return sums
 
     def _end(self, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         draft = self.drafts[meta["id"]]
         self._close(draft, meta, blobs)
-        self._settle(draft, meta)
-        self._count(draft)
+        self._count(draft, self._settle(draft, meta))
 
     @staticmethod
     def _close(draft: Draft, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
@@ -254,9 +257,8 @@ class Ledger:
             draft.response = blobs[0]
             draft.sse = get("sse", False)
 
-    def _count(self, draft: Draft) -> None:
+    def _count(self, draft: Draft, sums: Sums) -> None:
         draft.ended = True
-        sums = self._sums(draft)
         sums.calls += 1
         if draft.status in ("error", "lost"):
             sums.errors += 1
@@ -289,15 +291,10 @@ class Ledger:
         for lease_id in hold.leases:
             lease = self.leases.get(lease_id)
             if lease is not None and lease.holder == hold.holder:
-                self.settled[lease.window] += cost
-                self._take(lease, min(cost, hold.amount))
+                lease.settled += cost
+                lease.take(min(cost, hold.amount))
 
     def _give_back(self, holder: str, lease_id: int, amount: int) -> None:
         lease = self.leases.get(lease_id)
         if lease is not None and lease.holder == holder:
-            self._take(lease, amount)
-
-    def _take(self, lease: Lease, amount: int) -> None:
-        amount = min(amount, lease.remaining - lease.taken)
-        lease.taken += amount
-        self.freed[lease.window] += amount
+            lease.take(amount)

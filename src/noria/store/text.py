@@ -1,62 +1,76 @@
 """Searching the words of requests and replies: FTS5 in SQLite, a `tsvector` in Postgres.
 
 The index is filled behind the intake, from the queue of spans that have ended, in transactions
-of its own, so that it never holds up a grant or a batch for long.
+of its own, so that it never holds up a grant or a batch for long. What the same process has just
+taken in is still in its memory (`Fresh`) and need not be read and inflated again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
-from noria.store.bodies import inflated
-from noria.store.bulk import run_many
+from noria.store.bodies import Bodies, inflated
+from noria.store.bulk import run_many, select_in
 from noria.store.database import Database
-from noria.store.schema import payloads, text_queue
+from noria.store.schema import text_queue
 
-__all__ = ["TEXT_BATCH", "index_text", "matching", "words_of"]
+__all__ = ["TEXT_BATCH", "Fresh", "index_text", "matching", "words_of"]
 
-TEXT_BATCH = 1_000
+TEXT_BATCH = 2_000
 _MOST_CHARACTERS = 100_000
+_MOST_FRESH_BYTES = 32 * 1024 * 1024
 _WORD = re.compile(r"[^\W_]+")
 
 
-def index_text(db: Database, limit: int = TEXT_BATCH) -> int:
+@dataclass(slots=True)
+class Fresh:
+    """Bodies that were stored just now, as many as may well stay in memory. The index reads the
+    others from the store."""
+
+    bodies: dict[int, Bodies] = field(default_factory=dict)
+    """By the span's instant."""
+    size: int = 0
+
+    def add(self, stored: Mapping[int, Bodies]) -> None:
+        """Keep what a transaction has stored."""
+        if self.size < _MOST_FRESH_BYTES:
+            self.bodies.update(stored)
+            self.size += sum(len(body) for both in stored.values() for body in both if body)
+
+
+def index_text(db: Database, fresh: Fresh | None = None, limit: int = TEXT_BATCH) -> int:
     """Index the texts of up to `limit` spans that wait for it; returns how many there were."""
     with db.read() as connection:
-        waiting = connection.execute(
-            select(text_queue.c.at, payloads.c.request, payloads.c.response)
-            .outerjoin(payloads, payloads.c.at == text_queue.c.at)
-            .order_by(text_queue.c.at)
-            .limit(limit)
-        ).all()
-    if not waiting:
-        return 0
-    texts = {row.at: words_of(inflated(row.request), inflated(row.response)) for row in waiting}
+        query = select(text_queue.c.at).order_by(text_queue.c.at).limit(limit)
+        waiting = list(connection.execute(query).scalars())
+        if not waiting:
+            return 0
+        known = fresh.bodies if fresh else {}
+        bodies = {at: known[at] for at in waiting if at in known}
+        for row in select_in(
+            connection,
+            "SELECT at, request, response FROM payloads WHERE at IN ?",
+            [at for at in waiting if at not in bodies],
+        ):
+            bodies[row.at] = (inflated(row.request), inflated(row.response))
+    texts = {at: words_of(*both) for at, both in bodies.items()}
     with db.write() as connection:
-        # Another process may have been faster with some of them.
-        mine = connection.execute(
-            delete(text_queue).where(text_queue.c.at.in_(texts)).returning(text_queue.c.at)
-        ).scalars()
-        _insert(connection, [(at, texts[at]) for at in sorted(mine) if texts[at]])
+        # Another process may have been faster with some of them, or a redaction.
+        mine = select_in(connection, "DELETE FROM text_queue WHERE at IN ? RETURNING at", waiting)
+        found = sorted(row.at for row in mine)
+        _insert(connection, [(at, texts[at]) for at in found if texts.get(at)])
     return len(waiting)
 
 
 def words_of(request: bytes | None, response: bytes | None) -> str:
     """The text of a call's messages and of its reply, for the index."""
-    parts: list[str] = []
-    size = 0
-    for body in (response, request):
-        for part in _texts(body):
-            parts.append(part)
-            size += len(part)
-            if size >= _MOST_CHARACTERS:
-                break
-    return "\n".join(parts)[:_MOST_CHARACTERS]
+    return "\n".join(_texts(response) + _texts(request))[:_MOST_CHARACTERS]
 
 
 def matching(dialect: str, text: str) -> tuple[str, str] | None:
@@ -84,38 +98,40 @@ def _insert(connection: Connection, rows: list[tuple[int, str]]) -> None:
         )
 
 
-def _texts(body: bytes | None) -> Iterator[str]:
+def _texts(body: bytes | None) -> list[str]:
     """What a person would read in an OpenAI request or response."""
     try:
         content: Any = orjson.loads(body) if body else None
     except orjson.JSONDecodeError:
-        return
+        return []
+    found: list[str] = []
     if not isinstance(content, dict):
-        return
+        return found
     for message in _list(content.get("messages")):
-        yield from _message(message)
+        _add_message(found, message)
     for choice in _list(content.get("choices")):
         if isinstance(choice, dict):
-            yield from _message(choice.get("message"))
+            _add_message(found, choice.get("message"))
     given = content.get("input")
-    for text in [given] if isinstance(given, str) else _list(given):
-        if isinstance(text, str):
-            yield text
+    inputs = [given] if isinstance(given, str) else _list(given)
+    found.extend(text for text in inputs if isinstance(text, str))
+    return found
 
 
-def _message(message: Any) -> Iterator[str]:
+def _add_message(found: list[str], message: Any) -> None:
     if not isinstance(message, dict):
         return
     said = message.get("content")
     if isinstance(said, str):
-        yield said
+        found.append(said)
     for part in _list(said):
-        if isinstance(part, dict) and isinstance(part.get("text"), str):
-            yield part["text"]
+        text = part.get("text") if isinstance(part, dict) else None
+        if isinstance(text, str):
+            found.append(text)
     for call in _list(message.get("tool_calls")):
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict):
-            yield f"{function.get('name')} {function.get('arguments')}"
+            found.append(f"{function.get('name')} {function.get('arguments')}")
 
 
 def _list(value: Any) -> list[Any]:
