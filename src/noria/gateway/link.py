@@ -54,6 +54,7 @@ class Exchange:
         "content_type",
         "deadline",
         "ends_at",
+        "framed",
         "fresh",
         "on_stream",
         "retry_after",
@@ -74,6 +75,8 @@ class Exchange:
         self._paused = False
         self.connecting: asyncio.Task[None] | None = None
         self.status = 0
+        self.framed = False
+        """Whether the head tells where the body ends; else the connection's end does."""
         self.content_type = b""
         self.retry_after: str | None = None
         self.body: list[bytes] = []
@@ -133,12 +136,11 @@ class Exchange:
         self.stall = routing.stall_seconds
         self.ends_at = now + routing.total_seconds
 
-    def head(self, status: int, content_type: bytes, retry_after: str | None) -> None:
+    def head(self, status: int) -> None:
+        """The headers are complete."""
         self.status = status
-        self.content_type = content_type
-        self.retry_after = retry_after
         self.streaming = (
-            self.on_stream is not None and status == 200 and b"event-stream" in content_type
+            self.on_stream is not None and status == 200 and b"event-stream" in self.content_type
         )
 
     def hand_on(self) -> None:
@@ -207,15 +209,14 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._bytes = 0
-        self._content_type = b""
-        self._retry_after: str | None = None
-        self._until_close = True
         self._last = self._before_last = 0.0
         """When the last two pieces of this answer came."""
 
     def send(self, data: bytes, exchange: Exchange) -> None:
         assert self._transport is not None
         self._exchange = exchange
+        self._bytes = 0
+        self._last = self._before_last = 0.0
         exchange.sent(self, self._pool.loop.time(), self._pool.routing)
         self._pool.active.add(exchange)
         self._transport.write(data)
@@ -296,7 +297,7 @@ class Link(asyncio.Protocol):
         exchange = self._release()
         if exchange is None:
             return
-        if self._until_close and exchange.status and error is None:
+        if exchange.status and not exchange.framed and error is None:
             exchange.complete()  # An answer without a length ends with its connection.
             return
         said = "in mid-answer" if exchange.started else "before it answered"
@@ -304,24 +305,22 @@ class Link(asyncio.Protocol):
 
     # httptools
 
-    def on_message_begin(self) -> None:
-        self._content_type, self._retry_after, self._until_close = b"", None, True
-        self._bytes = 0
-        self._last = self._before_last = 0.0
-
     def on_header(self, name: bytes, value: bytes) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            return
         match name.lower():
             case b"content-type":
-                self._content_type = value.lower()
+                exchange.content_type = value.lower()
             case b"content-length" | b"transfer-encoding":
-                self._until_close = False
+                exchange.framed = True
             case b"retry-after":
-                self._retry_after = value.decode("latin-1")
+                exchange.retry_after = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
         if self._exchange is not None and status >= 200:
-            self._exchange.head(status, self._content_type, self._retry_after)
+            self._exchange.head(status)
 
     def on_body(self, data: bytes) -> None:
         if self._exchange is not None:
