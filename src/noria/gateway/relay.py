@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import itemgetter, methodcaller
 from typing import Any
 
 import orjson
@@ -25,6 +26,8 @@ _DONE = b"data: [DONE]\n\n"
 _LAST = b"\n\ndata: [DONE]"
 _OTHER_LINES = (b":", b"event:", b"id:", b"retry:")
 _loads = orjson.loads
+_choices = itemgetter("choices")
+_usage = methodcaller("get", "usage")
 
 
 class Relay:
@@ -182,12 +185,14 @@ def _leading_parts(events: bytes) -> int:
         chunks = _loads(b"[%b]" % texts.replace(b"\n\ndata: ", b","))
         if not events.startswith(b"data: ") or len(chunks) != texts.count(b"\n\n") + 1:
             return 0
+        if all(map(_choices, chunks)) and not any(map(_usage, chunks)):
+            return len(texts) + 8
         for place, chunk in enumerate(chunks):
             if not chunk["choices"] or chunk.get("usage"):
                 return len(events) - len(events.split(b"\n\n", place)[place])
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return 0
-    return len(texts) + 8
+        pass
+    return 0
 
 
 def _carries(choice: Any) -> bool:
