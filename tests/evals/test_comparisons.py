@@ -17,6 +17,7 @@ from noria.evals import (
     paired_difference,
     questions_needed,
 )
+from noria.statistics import Interval
 
 
 def passes(both, only_one, only_other, neither):
@@ -41,6 +42,12 @@ def test_one_value_says_nothing_of_others():
     assert (found.lower, found.value, found.upper) == (-math.inf, 3, math.inf)
     with pytest.raises(ValueError, match="no value"):
         mean_interval([])
+
+
+def test_the_interval_of_a_mean_ends_with_the_scale():
+    assert mean_interval([10.0, 9.0, 10.0], within=(1, 10)).upper == 10
+    assert mean_interval([0.0, 1.0, 0.0], within=(0, 1)).lower == 0
+    assert mean_interval([3.0], within=(1, 10)) == Interval(3, 1, 10)
 
 
 class TestMcNemar:

@@ -44,8 +44,17 @@ class PairedDifference:
     count: int
 
 
-def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
-    """A mean with Student's interval. A single value says nothing of the others: it is infinite.
+def mean_interval(
+    values: Sequence[float],
+    confidence: float = 0.95,
+    within: tuple[float, float] = (-inf, inf),
+) -> Interval:
+    """A mean with Student's interval. A single value says nothing of the others.
+
+    Args:
+        values: one or more.
+        confidence: how often such an interval holds the true mean.
+        within: the scale of the values. The mean cannot lie beyond, so the interval ends there.
 
     Raises:
         ValueError: there is no value.
@@ -54,10 +63,11 @@ def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval
     if not count:
         raise ValueError("there is no value to take a mean of")
     mean = sum(values) / count
-    if count == 1:
-        return Interval(mean, -inf, inf)
-    half = t_score(confidence, count - 1) * _deviation(values) / sqrt(count)
-    return Interval(mean, mean - half, mean + half)
+    half = inf
+    if count > 1:
+        half = t_score(confidence, count - 1) * _deviation(values) / sqrt(count)
+    lowest, highest = within
+    return Interval(mean, max(mean - half, lowest), min(mean + half, highest))
 
 
 def paired_difference(

@@ -21,7 +21,7 @@ import orjson
 
 from noria.evals.verdicts import Style, Verdict, both_orders, parse_verdict
 
-__all__ = ["CRITERIA", "Asker", "Exchange", "Judge", "Judgement", "PairJudgement"]
+__all__ = ["CRITERIA", "RATINGS", "Asker", "Exchange", "Judge", "Judgement", "PairJudgement"]
 
 CRITERIA = {
     "engaging": "holds the reader's interest and is pleasant to read",
@@ -33,6 +33,8 @@ CRITERIA = {
 }
 """What an answer can be judged by. The first three are those of the talk."""
 _DEFAULT = ("helpfulness", "relevance", "factual", "depth")
+RATINGS = (1.0, 10.0)
+"""The scale of a rating."""
 
 Exchange = tuple[str, str]
 """A question and an answer."""
@@ -122,7 +124,7 @@ class Judge:
         texts = await asyncio.gather(*(self._said(ask, prompt, "rating") for _, prompt in looks))
         return [
             Judgement(
-                parse_verdict(text, "rating", scale=(1, 10)),
+                parse_verdict(text, "rating", scale=RATINGS),
                 text,
                 criteria[0] if self.each_criterion else None,
             )

@@ -14,6 +14,7 @@ from noria.evals.comparisons import (
     questions_needed,
 )
 from noria.evals.evaluation.results import Results
+from noria.evals.judge import RATINGS
 from noria.evals.scores import relative_score
 from noria.statistics import Interval, wilson
 
@@ -155,10 +156,13 @@ def _line(results: Results, who: str) -> Line:
         who,
         answered,
         results.failed[who],
-        mean_interval(list(scores.values())) if scores else None,
-        {name: mean_interval(values) for name, values in sorted(by_category.items())},
+        mean_interval(list(scores.values()), within=RATINGS) if scores else None,
+        {
+            name: mean_interval(values, within=RATINGS)
+            for name, values in sorted(by_category.items())
+        },
         relative,
-        mean_interval(taken) if taken else None,
+        mean_interval(taken, within=(0, 1)) if taken else None,
         {
             name: wilson(sum(passed.values()), len(passed))
             for name, passed in results.checks[who].items()
