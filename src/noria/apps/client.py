@@ -194,7 +194,7 @@ class AppClient(Applications):
                     upstream, b"POST", b"/", packed, pass_on, ended.tell, fresh=not reused
                 )
                 await ended.wait()
-                answer = exchange.content()
+                answer = exchange.body
                 break
             except UpstreamFailure as failure:
                 # A process says at once that it has a call. A connection that was closed before

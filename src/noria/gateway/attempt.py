@@ -220,10 +220,10 @@ class Attempt:
         if not self._may_answer():
             return self._broken(UpstreamFailure("upstream_cancelled", "Another one answered."))
         if relay is None:
-            return self._finish_plain(exchange.content())
+            return self._finish_plain(exchange.body)
         if not exchange.streaming:
-            answer = exchange.content()
-            return self._unusable("The upstream server did not answer with a stream.", answer)
+            why = "The upstream server did not answer with a stream."
+            return self._unusable(why, exchange.body)
         return self._finish_stream(relay)
 
     def _finish_plain(self, answer: bytes) -> Failed | None:

@@ -76,7 +76,7 @@ def of_status(target: Target, exchange: Exchange) -> Failed:
             "Check the provider's key: noria doctor.",
         )  # fmt: skip
         return Failed(error, False, True, True)
-    said, code, param = _said(exchange.content())
+    said, code, param = _said(exchange.body)
     if 400 <= status < 500 and status not in (408, 409, 425):
         error = ApiError(
             status, code or "upstream_refused_request", said or f"{name} refused the call.",

@@ -79,7 +79,8 @@ class Exchange:
         """Whether the head tells where the body ends; else the connection's end does."""
         self.content_type = b""
         self.retry_after: str | None = None
-        self.body: list[bytes] = []
+        self.body = b""
+        """The answer, when it is complete and was not streamed."""
         self.streaming = False
         self.started = False
         """Whether a byte of the answer has come."""
@@ -97,10 +98,6 @@ class Exchange:
     def ended(self) -> bool:
         """Whether `on_end` was called."""
         return self._on_end is None
-
-    def content(self) -> bytes:
-        """The body as far as it has come (empty when it was streamed)."""
-        return self.body[0] if len(self.body) == 1 else b"".join(self.body)
 
     def cancel(self) -> None:
         """Give up: the connection is closed, so that the upstream stops its work."""
@@ -143,15 +140,20 @@ class Exchange:
             self.on_stream is not None and status == 200 and b"event-stream" in self.content_type
         )
 
-    def hand_on(self) -> None:
+    def hand_on(self, pieces: list[bytes]) -> None:
         """Of a stream, hand on what has come together."""
-        if self.body:
-            data = self.content()
-            self.body.clear()
-            if self.on_stream is not None:
-                self.on_stream(data)
+        data = b"".join(pieces)
+        pieces.clear()
+        if data and self.on_stream is not None:
+            self.on_stream(data)
 
-    def complete(self) -> None:
+    def complete(self, pieces: list[bytes]) -> None:
+        """The answer is there."""
+        if self.streaming:
+            self.hand_on(pieces)
+        else:
+            self.body = b"".join(pieces)
+            pieces.clear()
         self._link = None
         self._end(None)
 
@@ -205,6 +207,9 @@ class Link(asyncio.Protocol):
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._pieces: list[bytes] = []
+        """What has come of the body and was not handed on."""
+        self.on_body = self._pieces.append  # A stream may have a chunk of HTTP for each token.
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
@@ -215,6 +220,7 @@ class Link(asyncio.Protocol):
     def send(self, data: bytes, exchange: Exchange) -> None:
         assert self._transport is not None
         self._exchange = exchange
+        self._pieces.clear()
         self._bytes = 0
         self._last = self._before_last = 0.0
         exchange.sent(self, self._pool.loop.time(), self._pool.routing)
@@ -265,11 +271,11 @@ class Link(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as malformed:
             if exchange.streaming:
-                exchange.hand_on()
+                exchange.hand_on(self._pieces)
             self._give_up("upstream_malformed", f"The upstream server broke HTTP: {malformed}.")
         else:
             if exchange.streaming:
-                exchange.hand_on()
+                exchange.hand_on(self._pieces)
             if self._bytes > _MOST_ANSWER_BYTES:
                 self._give_up("upstream_too_large", "The upstream server's answer has over 64 MiB.")
             elif exchange.streaming and self._exchange is exchange:
@@ -298,7 +304,7 @@ class Link(asyncio.Protocol):
         if exchange is None:
             return
         if exchange.status and not exchange.framed and error is None:
-            exchange.complete()  # An answer without a length ends with its connection.
+            exchange.complete(self._pieces)  # Without a length it ends with its connection.
             return
         said = "in mid-answer" if exchange.started else "before it answered"
         exchange.fail("upstream_reset", f"The upstream server closed the connection {said}.")
@@ -322,10 +328,6 @@ class Link(asyncio.Protocol):
         if self._exchange is not None and status >= 200:
             self._exchange.head(status)
 
-    def on_body(self, data: bytes) -> None:
-        if self._exchange is not None:
-            self._exchange.body.append(data)
-
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
             return
@@ -335,6 +337,4 @@ class Link(asyncio.Protocol):
         elif self._transport is not None:
             self._transport.close()
         if exchange is not None:
-            if exchange.streaming:
-                exchange.hand_on()
-            exchange.complete()
+            exchange.complete(self._pieces)
