@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import make_url
 
 from noria.testing import FakeProvider, Reply
-from noria.types import Subject
+from noria.types import Status, Subject
 from tests.support.door import NANO_PER_TOKEN, Door, chat, wait_until
 from tests.support.load import Load, varied
 
@@ -80,7 +80,9 @@ def test_calls_that_the_leases_cover_are_served_and_recorded(
 
     # The running server catches up by itself.
     def caught_up() -> bool:
-        return len(door.spans(pending=False, team="away")) == len(load.answers)
+        found = door.spans(pending=False, team="away")
+        ended = [span for span in found if span.status is not Status.OPEN]
+        return len(found) == len(ended) == len(load.answers)
 
     wait_until(caught_up, 30, door.log())
     spans = {span.trace_id: span for span in door.spans(pending=False, team="away")}

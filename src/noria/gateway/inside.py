@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -81,7 +82,8 @@ async def _pieces(place: Place, endpoint: Endpoint, body: bytes) -> AsyncIterato
                 loop.call_soon_threadsafe(queue.put_nowait, piece)
         except BaseException as failure:  # noqa: BLE001 - it is raised on the other side
             last = failure
-        loop.call_soon_threadsafe(queue.put_nowait, last)
+        with suppress(RuntimeError):  # The loop of whoever asked may be closed: nobody waits.
+            loop.call_soon_threadsafe(queue.put_nowait, last)
 
     carrying = asyncio.run_coroutine_threadsafe(carry(), place.gateway.loop)
     try:
