@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -33,7 +35,7 @@ from noria.store import (
 )
 from noria.testing import FakeProvider, Reply
 from noria.types import Label, SpanKind, Status, new_span_id, new_trace_id
-from tests.support.door import PRICES, Door, bearer, chat
+from tests.support.door import PRICES, Door, bearer, chat, wait_until
 
 CANARY = "canary-5511-of-the-merger"
 SETTINGS = """
@@ -296,6 +298,32 @@ def test_a_run_may_not_tell_what_it_read(config: Config, provider: FakeProvider)
 
     inside(config, work)
     assert reached(provider) == ["small", "big"]
+
+
+def test_a_caller_whose_loop_has_closed_is_not_told(config: Config, provider: FakeProvider) -> None:
+    provider.reply = Reply(text="late", first_delay=30)
+    leave, unhandled = threading.Event(), []
+
+    async def ask_and_leave(place: Place) -> None:
+        asking = asyncio.create_task(complete(place, Endpoint.CHAT, chat("anybody?")))
+        await asyncio.to_thread(leave.wait)
+        asking.cancel()
+        await asyncio.wait([asking])
+
+    async def work(place: Place) -> None:
+        loop = place.gateway.loop
+        loop.set_exception_handler(lambda _, context: unhandled.append(context["message"]))
+        thread = threading.Thread(target=asyncio.run, args=(ask_and_leave(place),))
+        thread.start()
+        await asyncio.to_thread(wait_until, lambda: provider.requests, 10)
+        leave.set()
+        thread.join()  # this loop stands still until that one is closed
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        await asyncio.wait([one for one in others if "carry" in repr(one.get_coro())])
+        gc.collect()
+
+    inside(config, work)
+    assert unhandled == []
 
 
 def test_parallel_calls_see_a_mark_as_soon_as_a_text_is_out(
