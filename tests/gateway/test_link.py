@@ -136,3 +136,17 @@ async def test_an_answer_that_ended_while_it_rested_is_left_alone() -> None:
     assert failure.code == "upstream_reset"
     await stream.woken()
     assert not stream.wire.reading.is_set()
+
+
+@in_a_loop
+async def test_headers_of_an_interim_answer_and_trailers_are_not_those_of_the_answer() -> None:
+    stream = Streaming()
+    interim = (
+        b"HTTP/1.1 103 Early Hints\r\ncontent-type: text/event-stream\r\nretry-after: 9\r\n\r\n"
+    )
+    head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+    await stream.come(interim, head + piece(b"a"), b"0\r\nretry-after: 7\r\n\r\n")
+    assert stream.ends == [None]
+    assert stream.exchange.body == b"a"
+    assert stream.exchange.retry_after is None
+    assert stream.pieces == []

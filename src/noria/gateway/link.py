@@ -135,6 +135,9 @@ class Exchange:
 
     def head(self, status: int) -> None:
         """The headers are complete."""
+        if status < 200:  # an interim answer's: those of the real one are to come
+            self.framed, self.content_type, self.retry_after = False, b"", None
+            return
         self.status = status
         self.streaming = (
             self.on_stream is not None and status == 200 and b"event-stream" in self.content_type
@@ -313,8 +316,8 @@ class Link(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         exchange = self._exchange
-        if exchange is None:
-            return
+        if exchange is None or exchange.status:
+            return  # A trailer changes nothing.
         match name.lower():
             case b"content-type":
                 exchange.content_type = value.lower()
@@ -324,9 +327,8 @@ class Link(asyncio.Protocol):
                 exchange.retry_after = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if self._exchange is not None and status >= 200:
-            self._exchange.head(status)
+        if self._exchange is not None:
+            self._exchange.head(self._parser.get_status_code())
 
     def on_message_complete(self) -> None:
         if self._parser.get_status_code() < 200:
