@@ -42,10 +42,9 @@ class Account:
         """What running calls may still cost."""
         return self.granted - self.free - self.used
 
-    @property
-    def scarce(self) -> bool:
-        """Whether the store has too little left for the largest call of each holder."""
-        return self.left < self.holders * self.largest
+    def is_scarce(self, amount: int = 0) -> bool:
+        """Whether the store has too little left for each holder's largest call, or for this one."""
+        return self.left < self.holders * max(self.largest, amount)
 
 
 @dataclass(slots=True)

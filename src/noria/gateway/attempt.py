@@ -172,8 +172,7 @@ class Attempt:
         self._do(partial(self._conclude, failure))
 
     def _report(self, failed: Failed | None) -> None:
-        if self._quota is not None:
-            self._leave()
+        self._leave()
         then, self._then = self._then, _nobody
         then(failed)
 

@@ -16,7 +16,7 @@ from noria.gateway.hedge import run_hedged
 from noria.gateway.limits import Counted
 from noria.gateway.recorder import CallRecord
 from noria.gateway.request import Endpoint, Request
-from noria.gateway.routing import Breaker, backoff, order
+from noria.gateway.routing import backoff, order
 from noria.gateway.sink import Sink
 from noria.gateway.tracing import Trace
 from noria.models import Route, Target
@@ -57,8 +57,6 @@ class Call:
         self._hedge_seconds = route.hedge_seconds if route is not None else None
         self._attempt: Attempt | None = None
         """The attempt that is not settled yet, or the one that answered."""
-        self._breaker: Breaker | None = None
-        """That of the first target."""
         self._failed_at_once: Failed | None = None
         """How the attempt failed that `begin` has made."""
         self._task: asyncio.Task[None] | None = None
@@ -107,8 +105,7 @@ class Call:
     def _attempt_at_once(self) -> Attempt | None:
         """The first attempt, if nothing has to be waited for before it."""
         target = self._targets[0]
-        self._breaker = self._gateway.breakers[target]
-        if self._hedge_seconds is not None or self._breaker.open:
+        if self._hedge_seconds is not None or self._gateway.breakers[target].open:
             return None
         if self._record.place is not None:
             return None  # Its trace's mark must be asked for.
@@ -117,8 +114,7 @@ class Call:
 
     def _first_has_ended(self, failed: Failed | None) -> None:
         if failed is None:
-            assert self._breaker is not None
-            self._breaker.succeeded()
+            self._gateway.breakers[self._targets[0]].succeeded()
             self.count_out()
         else:
             self._failed_at_once = failed

@@ -82,7 +82,6 @@ class Gateway:
         self.limits = limits
         self.upstreams = upstreams
         self.turn = Turn(journal)
-        self._keeps_content = config.recording.content
 
     async def call(
         self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink, place: Place | None = None
@@ -110,7 +109,9 @@ class Gateway:
 
         Returns: None when it was refused, which `sink` was told.
         """
-        content = self._keeps_content and key.record_content and (place is None or place.content)
+        content = self.config.recording.content and key.record_content
+        if place is not None:
+            content = content and place.content
         record = CallRecord(self.journal, endpoint, key, raw, content, place)
         try:
             request = record.request = read_request(endpoint, raw)

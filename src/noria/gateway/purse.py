@@ -99,16 +99,18 @@ class Purse:
     async def accounts_for(
         self, key: Key, model: str, target: str, app: str | None = None
     ) -> tuple[Account, ...]:
-        """The same, looked up."""
+        """The same, looked up where they must be."""
+        if (found := self.accounts_at_hand(key, model, target, app)) is not None:
+            return found
         if self._generation.value != self._seen:
             async with self._lock:
                 if self._generation.value != self._seen:
                     await self._reload()
-        asked = (key.id, model, target, app)
         accounts = tuple(map(self._open, self._budgets_of(key, model, target, app)))
         if len(self._applying) >= _MOST_REMEMBERED:
             self._applying.clear()
-        self._applying[asked] = accounts, min((one.ends for one in accounts), default=inf)
+        ends = min((account.ends for account in accounts), default=inf)
+        self._applying[key.id, model, target, app] = accounts, ends
         return accounts
 
     def _budgets_of(
@@ -208,7 +210,7 @@ class Purse:
         for account in hold.accounts:
             account.free += released
             account.used += charged
-            if account.holders > 1 and account.scarce:
+            if account.holders > 1 and account.is_scarce():
                 self._give_back(account)
 
     async def _reserve_slowly(self, accounts: Sequence[Account], wish: Wish) -> Hold:
@@ -246,8 +248,7 @@ class Purse:
         for account in accounts:
             least = max(0, amount - account.free)
             portion = account.left // (_SHARE * max(1, account.holders))
-            exact = account.left < account.holders * max(account.largest, amount)
-            want = least if exact else max(least, portion)
+            want = least if account.is_scarce(amount) else max(least, portion)
             wants.append((account.budget.id, account.start_ns, want, least))
         try:
             if time.monotonic() >= self._valid_until and not await self._beat():

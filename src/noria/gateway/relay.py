@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from noria.models import usage_of
+from noria.models.wire import CARRIAGE_RETURN
 from noria.models.wire import events as data_of_events
 from noria.types import Usage
 
@@ -71,7 +72,7 @@ class Relay:
             return
         if self._tail:
             data = self._tail + data
-        if data.find(b"\r") >= 0:  # `in` would raise and forget an exception each time
+        if CARRIAGE_RETURN in data:
             data = data.replace(b"\r\n", b"\n")
         end = data.rfind(b"\n\n") + 2
         if end < 2:

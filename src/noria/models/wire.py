@@ -10,10 +10,10 @@ import orjson
 
 from noria.types import Usage
 
-__all__ = ["assemble", "events", "join", "usage_of"]
+__all__ = ["CARRIAGE_RETURN", "assemble", "events", "join", "usage_of"]
 
-_LINE_FEED = 0x0A
-"""As a number: for a piece of bytes `in` raises and forgets an exception first."""
+CARRIAGE_RETURN, _LINE_FEED = b"\r\n"
+"""As numbers: for a piece of bytes `in` raises and forgets an exception first."""
 _PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
 """All that many servers say of usage."""
 
