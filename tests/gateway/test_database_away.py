@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ from tests.support.door import NANO_PER_TOKEN, Door, chat, wait_until
 from tests.support.load import Load, varied
 
 AWAY_SECONDS = float(os.environ.get("NORIA_SOAK_AWAY_SECONDS", "6"))
+IDLE_SECONDS = 1.5
+"""Longer than what is leased may lie idle where another process could use it."""
 
 
 class Postgres:
@@ -63,8 +66,9 @@ def test_calls_that_the_leases_cover_are_served_and_recorded(
     secret = door.key(team="away", budget="100000 USD/month")
     fake.reply = varied
     with Load(door, secret) as load:
-        # A worker that has served nobody yet has no lease, and can serve nobody meanwhile.
-        wait_until(lambda: len(load.answers) > 100 and len(load.served) == 8, 30, door.log())
+        # A worker that has served nobody yet has no lease, and can serve nobody meanwhile; with its
+        # first call it leases enough for many.
+        wait_until(lambda: len(load.served) == 8, 30, door.log())
         assert len(door.spans()) > 0
         before = len(load.answers)
         postgres.take_away()
@@ -98,6 +102,35 @@ def test_calls_that_the_leases_cover_are_served_and_recorded(
     spent = (owed.input_tokens + owed.output_tokens) * NANO_PER_TOKEN
     standing = door.budget(Subject.KEY)
     assert (standing.spent_nano, standing.held_nano) == (spent, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rare_calls_are_served_from_what_was_leased(
+    new_door: Callable[..., Door], fake: FakeProvider, postgres: Postgres, workers: int
+) -> None:
+    """What is idle goes back only where somebody else could have it: a process that is alone keeps
+    it, and so do all while the database is away."""
+    door = new_door(workers=workers, store_url=postgres.url)
+    secret = door.key(team="rare", budget="100000 USD/month")
+    with door.client(secret) as client:  # one connection: that of one worker
+
+        def ask() -> None:
+            answer = client.post("/v1/chat/completions", json=chat("Hi", max_tokens=40))
+            assert answer.status_code == 200, answer.text
+
+        ask()
+        if workers == 1:
+            time.sleep(IDLE_SECONDS)
+            postgres.take_away()
+        else:
+            taking = threading.Thread(target=postgres.take_away)
+            taking.start()
+            while taking.is_alive():
+                ask()
+        time.sleep(IDLE_SECONDS)
+        for _ in range(10):
+            ask()
+    postgres.bring_back()
 
 
 def test_past_the_leases_calls_are_refused_until_it_is_back(

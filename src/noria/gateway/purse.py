@@ -28,6 +28,7 @@ from noria.store import (
     Journal,
     Key,
     Shortage,
+    count_holders,
     grant_all,
     heartbeat,
     list_budgets,
@@ -40,6 +41,9 @@ __all__ = ["Purse"]
 LEASE_SECONDS = 120.0
 _TICK_SECONDS = 0.25
 _IDLE_SECONDS = 0.5
+"""After which other processes can have what is not used."""
+_KEPT_SECONDS = 60.0
+"""For how long it is kept where there are no others."""
 _HEARTBEAT_SECONDS = 10.0
 _SHARE = 4
 _MOST_REMEMBERED = 20_000
@@ -244,11 +248,12 @@ class Purse:
         self, accounts: Sequence[Account], amount: int
     ) -> list[tuple[Account, Shortage]] | None:
         """Lease what is missing. Gives the shortages, with every account's standing, if any."""
+        first = not all(account.lease_id for account in accounts)
         wants = []
         for account in accounts:
             least = max(0, amount - account.free)
             portion = account.left // (_SHARE * max(1, account.holders))
-            want = least if account.is_scarce(amount) else max(least, portion)
+            want = least if account.is_scarce(amount) else max(least, portion - account.free)
             wants.append((account.budget.id, account.start_ns, want, least))
         try:
             if time.monotonic() >= self._valid_until and not await self._beat():
@@ -281,6 +286,10 @@ class Purse:
             account.free += answer.granted
             account.left = answer.left
             account.holders = answer.holders
+        if first:
+            # How large a portion may be is known from now on. It is leased at once: the database
+            # may be away when the next call comes.
+            return await self._top_up(accounts, amount)
         return None
 
     @staticmethod
@@ -336,6 +345,7 @@ class Purse:
 
     def _give_back(self, account: Account) -> None:
         free = account.free
+
         if free > 0 and account.lease_id:
             account.granted -= free
             account.free = 0
@@ -343,14 +353,26 @@ class Purse:
                 {"t": "return", "lease": account.lease_id, "amount": free, "at": time.time_ns()}
             )
 
-    def _return_idle(self) -> None:
+    async def _return_idle(self) -> None:
         now, wall = time.monotonic(), time.time()
+        idle = []
         for slot, account in tuple(self._accounts.items()):
-            over = wall >= account.ends
-            if over or now - account.touched > _IDLE_SECONDS:
+            if wall >= account.ends:
                 self._give_back(account)
-            if over and account.held == 0:
-                del self._accounts[slot]
+                if account.held == 0:
+                    del self._accounts[slot]
+            elif account.free > 0 and now - account.touched > _IDLE_SECONDS:
+                idle.append(slot)
+        if not idle:
+            return
+        try:
+            others = await asyncio.to_thread(count_holders, self._db) > 1
+        except StoreUnavailable:
+            return  # Nobody could have it now, and this process could not get it back.
+        for account in filter(None, map(self._accounts.get, idle)):
+            unused = time.monotonic() - account.touched
+            if unused > (_IDLE_SECONDS if others else _KEPT_SECONDS):
+                self._give_back(account)
 
     async def _beat(self) -> bool:
         """Say that this process lives. Tells whether the store has believed so all along."""
@@ -371,7 +393,7 @@ class Purse:
         beat = time.monotonic()
         while True:
             await asyncio.sleep(_TICK_SECONDS)
-            self._return_idle()
+            await self._return_idle()
             if time.monotonic() - beat >= _HEARTBEAT_SECONDS:
                 beat = time.monotonic()
                 try:

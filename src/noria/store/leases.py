@@ -19,7 +19,15 @@ from noria.store.rollups import spent_since
 from noria.store.schema import budget_windows, budgets, holders, leases
 from noria.types import Subject
 
-__all__ = ["Grant", "Shortage", "grant", "grant_all", "heartbeat", "register_holder"]
+__all__ = [
+    "Grant",
+    "Shortage",
+    "count_holders",
+    "grant",
+    "grant_all",
+    "heartbeat",
+    "register_holder",
+]
 
 _NO_LIMIT = 2**62
 
@@ -76,6 +84,12 @@ def heartbeat(db: Database, holder: str, ttl_s: float) -> bool:
         return extended.rowcount == 1
 
 
+def count_holders(db: Database) -> int:
+    """How many processes are alive and may want a part of a budget."""
+    with db.read() as connection:
+        return _alive(connection)
+
+
 def grant(
     db: Database,
     holder: str,
@@ -117,9 +131,7 @@ def grant_all(
     try:
         with db.write() as connection:
             _extend(connection, holder, ttl_s)
-            alive = connection.execute(
-                select(func.count()).where(holders.c.expires_ns > time.time_ns())
-            ).scalar_one()
+            alive = _alive(connection)
             # In one order everywhere, so that two processes never wait for each other.
             for index in sorted(range(len(wishes)), key=lambda index: wishes[index][:2]):
                 answers[index] = _grant(connection, holder, *wishes[index], alive)
@@ -128,6 +140,11 @@ def grant_all(
     except _Refused:
         pass
     return [answers[index] for index in range(len(wishes))]
+
+
+def _alive(connection: Connection) -> int:
+    alive = select(func.count()).where(holders.c.expires_ns > time.time_ns())
+    return connection.execute(alive).scalar_one()
 
 
 def _extend(connection: Connection, holder: str, ttl_s: float) -> None:
