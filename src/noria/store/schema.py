@@ -97,7 +97,7 @@ payloads = Table(
     "payloads",
     metadata,
     Column("at", _RowId, primary_key=True, autoincrement=False),
-    # zlib; null where content was not recorded
+    # as `bodies` deflates them; null where content was not recorded
     Column("request", LargeBinary),
     Column("response", LargeBinary),
     Column("response_media", Text),
