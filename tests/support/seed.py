@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from noria.config import Config, load
-from noria.models.wire import assemble
+from noria.models.chunks import assemble
 from noria.store import (
     Database,
     Journal,

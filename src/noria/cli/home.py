@@ -27,7 +27,7 @@ class Home:
         Returns:
             The number of records taken in.
         """
-        from noria.models.wire import assemble
+        from noria.models.chunks import assemble
         from noria.store import take_in
 
         return take_in(self.db, assemble)

@@ -15,15 +15,17 @@ if TYPE_CHECKING:
         Target,
         Upstream,
     )
+    from noria.models.chunks import assemble
     from noria.models.prices import ComputePrice, Price, TokenPrice
     from noria.models.providers import AddedProvider
-    from noria.models.wire import assemble, usage_of
+    from noria.models.wire import usage_of
 
 _NAMES_OF = {
     "catalogue": "Capabilities Catalogue EngineDirectory Route Target Upstream",
+    "chunks": "assemble",
     "prices": "ComputePrice Price TokenPrice",
     "providers": "AddedProvider",
-    "wire": "assemble usage_of",
+    "wire": "usage_of",
 }
 
 __all__ = [

@@ -107,32 +107,30 @@ def _texts(body: bytes | None) -> list[str]:
     found: list[str] = []
     if not isinstance(content, dict):
         return found
-    for message in _list(content.get("messages")):
+    messages, choices = content.get("messages"), content.get("choices")
+    for message in messages if isinstance(messages, list) else ():
         _add_message(found, message)
-    for choice in _list(content.get("choices")):
+    for choice in choices if isinstance(choices, list) else ():
         if isinstance(choice, dict):
             _add_message(found, choice.get("message"))
     given = content.get("input")
-    inputs = [given] if isinstance(given, str) else _list(given)
-    found.extend(text for text in inputs if isinstance(text, str))
+    if isinstance(given, str):
+        found.append(given)
+    elif isinstance(given, list):
+        found.extend(text for text in given if isinstance(text, str))
     return found
 
 
 def _add_message(found: list[str], message: Any) -> None:
     if not isinstance(message, dict):
         return
-    said = message.get("content")
+    said, calls = message.get("content"), message.get("tool_calls")
     if isinstance(said, str):
         found.append(said)
-    for part in _list(said):
-        text = part.get("text") if isinstance(part, dict) else None
-        if isinstance(text, str):
-            found.append(text)
-    for call in _list(message.get("tool_calls")):
+    elif isinstance(said, list):
+        texts = (part.get("text") for part in said if isinstance(part, dict))
+        found.extend(text for text in texts if isinstance(text, str))
+    for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
         if isinstance(function, dict):
             found.append(f"{function.get('name')} {function.get('arguments')}")
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

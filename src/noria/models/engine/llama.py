@@ -17,11 +17,11 @@ from typing import Any
 
 from noria.errors import ApiError, EngineError
 from noria.models.catalogue import Capabilities
+from noria.models.chunks import join
 from noria.models.engine.generation import Chunks, Tally
 from noria.models.engine.protocol import Emit, Engine, Health
 from noria.models.engine.requests import ChatRequest, bad
 from noria.models.engine.tools import call_tools, conversation
-from noria.models.wire import join
 
 # With two threads on a busy machine OpenMP's spinning is ten times slower. It reads this when the
 # library is loaded.
