@@ -15,7 +15,7 @@ from noria.gateway.failures import Failed
 from noria.gateway.hedge import run_hedged
 from noria.gateway.limits import Counted
 from noria.gateway.recorder import CallRecord
-from noria.gateway.request import Endpoint, Request
+from noria.gateway.request import Request
 from noria.gateway.routing import backoff, order
 from noria.gateway.sink import Sink
 from noria.gateway.tracing import Trace
@@ -280,13 +280,13 @@ class Call:
             ApiError: 403 `price_unknown`, 400 `unbounded_cost`: it cannot be bounded, and there
                 are budgets.
         """
-        request, routing = self._request, self._gateway.config.routing
+        request, gateway = self._request, self._gateway
         wish = Wish(
             target.price,
             len(self._record.raw) + target.allowance,
-            (request.limit or routing.default_max_tokens) * (request.endpoint is Endpoint.CHAT),
+            (request.limit or gateway.default_max_tokens) if request.endpoint.is_chat else 0,
             request.choices,
-            routing.total_seconds,
+            gateway.total_seconds,
         )
         amount = wish.amount(wish.limit)
         if not accounts:

@@ -35,6 +35,8 @@ class Endpoint(enum.Enum):
     def __init__(self, path: str, kind: SpanKind) -> None:
         self.path = path.encode()
         self.kind = kind
+        self.is_chat = kind is SpanKind.CHAT
+        """Whether it has messages, and a reply that a limit bounds."""
 
 
 @dataclass(slots=True)
@@ -148,7 +150,7 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     if not isinstance(model, str) or not model or len(model) > 300:
         raise _invalid("model", "the name of a model, such as local:smollm2", model)
     request = Request(endpoint, raw, fields, model)
-    if endpoint is Endpoint.CHAT:
+    if endpoint.is_chat:
         _read_chat(request, fields)
     elif not _is_embedding_input(fields.get("input")):
         raise _invalid("input", "a text, a list of texts, or tokens", fields.get("input"))
