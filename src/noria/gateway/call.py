@@ -53,6 +53,8 @@ class Call:
         self._sink = sink
         self._counted = counted
         self._application = application
+        self.needs_task = application is not None
+        """Whether it is an application's, and only `run` will do."""
         self._targets: Sequence[Target] = order(route) if route is not None else ()
         self._hedge_seconds = route.hedge_seconds if route is not None else None
         self._attempt: Attempt | None = None
@@ -62,11 +64,6 @@ class Call:
         self._task: asyncio.Task[None] | None = None
         self._running = False
         """Whether `run` has begun."""
-
-    @property
-    def needs_task(self) -> bool:
-        """Whether it is an application's, and only `run` will do."""
-        return self._application is not None
 
     async def run(self) -> None:
         """Answer. Cancelling it stops the upstream and charges what was generated."""

@@ -126,8 +126,8 @@ class Gateway:
                 route = self.catalogue.resolve(request.model)
                 if route.record_content is False:
                     record.content = False
-            if place is None or place.app is None:  # else the key was let into the application
-                authorise(key, request.model)
+            if key.models is not None and (place is None or place.app is None):
+                authorise(key, request.model)  # else the key was let into the application
             quota, counted = Quota.of_key(key), None
             if quota is not None:
                 within = place is not None and place.counted
