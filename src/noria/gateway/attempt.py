@@ -200,12 +200,9 @@ class Attempt:
         if self._exchange is not None:
             self._exchange.cancel()
 
-    def _may_answer(self) -> bool:
-        return self._claim is None or self._claim.take(self)
-
     def _forward(self, data: bytes) -> None:
         assert self._exchange is not None
-        if not self._may_answer():
+        if self._claim is not None and not self._claim.take(self):
             return
         if self._headers:
             self._sink.begin(self._headers, self._exchange)
@@ -230,7 +227,7 @@ class Attempt:
             return self._broken(failure)
         if exchange.status != 200:
             return of_status(self.target, exchange)
-        if not self._may_answer():
+        if self._claim is not None and not self._claim.take(self):
             return self._broken(UpstreamFailure("upstream_cancelled", "Another one answered."))
         if relay is None:
             return self._finish_plain(exchange.body)
@@ -298,7 +295,7 @@ class Attempt:
     ) -> bytes:
         """The record of the end."""
         self.ended = True
-        relay, place, hold = self._relay, self._record.place, self._hold
+        place, hold = self._record.place, self._hold
         if usage is not None:
             self.tokens = usage.input_tokens + usage.output_tokens
             if place is not None:
@@ -310,9 +307,8 @@ class Attempt:
             self.target,
             usage,
             cost,
-            answer if relay is None else b"".join(relay.kept),
-            sse=relay is not None,
-            first_token_ns=relay.first_token_ns if relay is not None else None,
+            answer,
+            self._relay,
             error=error,
             overrun=cost > hold.amount and bool(hold.accounts),
             estimated=estimated,
