@@ -67,7 +67,7 @@ class CallRecord:
             "target": target.name,
             "at": time.time_ns() if number else self.at_ns,
             "hold": hold.amount,
-            "leases": hold.leases,
+            "leases": [account.lease_id for account in hold.accounts],
         }
         if number:
             return number, frame(meta)

@@ -58,7 +58,8 @@ class Request:
     def payload(self, target: Target, limit: int | None) -> bytes:
         """The JSON for one target: its own model name, the limit that was reserved for,
         and usage asked for in a stream."""
-        fields = self.fields | {"model": target.model}
+        fields = self.fields.copy()
+        fields["model"] = target.model
         if limit is not None and limit != self.limit:
             fields.pop("max_tokens", None)
             fields.pop("max_completion_tokens", None)
