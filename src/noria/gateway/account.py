@@ -77,8 +77,3 @@ class Hold:
     limit: int
     """The reply's limit that the amount pays for."""
     accounts: Sequence[Account] = ()
-
-    @property
-    def leases(self) -> list[int]:
-        """The leases that the amount stands on."""
-        return [account.lease_id for account in self.accounts]

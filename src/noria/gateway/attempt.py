@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -55,6 +55,26 @@ class Claim:
         return self.winner is attempt
 
 
+def _reporting(step: Callable[[Attempt], Failed | None]) -> Callable[[Attempt], None]:
+    """A step of an attempt that says itself what went wrong in it, if anything."""
+
+    @wraps(step)
+    def take(attempt: Attempt) -> None:
+        if attempt.ended:
+            return  # The caller has left meanwhile.
+        try:
+            failed = step(attempt)
+        except RealRequestForbidden as forbidden:
+            failed = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
+        except Exception:
+            log.exception("A call of %s failed inside noria.", attempt.target.name)
+            failed = Failed.inside()
+        if failed is not None:
+            attempt._report(failed)
+
+    return take
+
+
 class Attempt:
     """One attempt, from its hold to its settlement. Exactly one of its ends is reached: `start`
     or `run` gives None, or `settle`, `fail` or `cancelled` is called.
@@ -81,6 +101,8 @@ class Attempt:
         self._sink = sink
         self._claim = claim
         self._exchange: Exchange | None = None
+        self._failure: UpstreamFailure | None = None
+        """Why no usable answer came."""
         self._relay: Relay | None = None
         self._headers: Headers = []
         self._number = 0
@@ -88,6 +110,8 @@ class Attempt:
         self._then: Then = _nobody
         if claim is not None:
             claim.enter(self)
+        self._spent = 0
+        """What the answer cost."""
         self.tokens = 0
         self.recorded = True
         """Whether its hold stands in the journal, or is about to."""
@@ -115,21 +139,7 @@ class Attempt:
         """
         self._headers, self._then = headers, then
         self._number, frame = self._record.hold(self.target, self._hold)
-        self._gateway.turn.after(frame, partial(self._do, self._ask), self._unrecorded)
-
-    def _do(self, step: Callable[[], Failed | None]) -> None:
-        """Take a step, and say what went wrong in it, if anything."""
-        if self.ended:
-            return  # The caller has left meanwhile.
-        try:
-            failed = step()
-        except RealRequestForbidden as forbidden:
-            failed = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
-        except Exception:
-            log.exception("A call of %s failed inside noria.", self.target.name)
-            failed = Failed.inside()
-        if failed is not None:
-            self._report(failed)
+        self._gateway.turn.after(frame, self._ask, self._unrecorded)
 
     def _unrecorded(self, failure: StoreUnavailable) -> None:
         self.recorded, self.ended = False, True
@@ -138,6 +148,7 @@ class Attempt:
         message = f"The call cannot be recorded, so it was not made: {failure.message}"
         self._report(Failed(ApiError(503, "journal_unavailable", message, retry_after=5)))
 
+    @_reporting
     def _ask(self) -> Failed | None:
         target, request = self.target, self._request
         quota = Quota.of_target(target)
@@ -169,9 +180,11 @@ class Attempt:
         )
 
     def _answered(self, failure: UpstreamFailure | None) -> None:
-        self._do(partial(self._conclude, failure))
+        self._failure = failure
+        self._conclude()
 
     def _report(self, failed: Failed | None) -> None:
+        """Tell whoever waits for the outcome."""
         self._leave()
         then, self._then = self._then, _nobody
         then(failed)
@@ -187,12 +200,9 @@ class Attempt:
         if self._exchange is not None:
             self._exchange.cancel()
 
-    def _may_answer(self) -> bool:
-        return self._claim is None or self._claim.take(self)
-
     def _forward(self, data: bytes) -> None:
         assert self._exchange is not None
-        if not self._may_answer():
+        if self._claim is not None and not self._claim.take(self):
             return
         if self._headers:
             self._sink.begin(self._headers, self._exchange)
@@ -205,8 +215,9 @@ class Attempt:
 
     # What came of it
 
-    def _conclude(self, failure: UpstreamFailure | None) -> Failed | None:
-        exchange, relay = self._exchange, self._relay
+    @_reporting
+    def _conclude(self) -> Failed | None:
+        exchange, relay, failure = self._exchange, self._relay, self._failure
         assert exchange is not None
         if failure is not None:
             if failure.code == "upstream_reset" and not (exchange.fresh or exchange.started):
@@ -216,7 +227,7 @@ class Attempt:
             return self._broken(failure)
         if exchange.status != 200:
             return of_status(self.target, exchange)
-        if not self._may_answer():
+        if self._claim is not None and not self._claim.take(self):
             return self._broken(UpstreamFailure("upstream_cancelled", "Another one answered."))
         if relay is None:
             return self._finish_plain(exchange.body)
@@ -234,10 +245,7 @@ class Attempt:
         estimated = usage is None
         if usage is None:
             usage = self._estimate(len(answer))
-        cost = self._cost(usage, estimated)
-        self._headers.append((b"x-noria-cost-nano", b"%d" % cost))
-        frame = self._closing(Status.OK, usage, cost, estimated, answer)
-        self._deliver_after(frame, cost, partial(self._sink.answer, self._headers, answer))
+        self._finish(usage, estimated, answer)
         return None
 
     def _finish_stream(self, relay: Relay) -> Failed | None:
@@ -245,47 +253,49 @@ class Attempt:
         if relay.error is not None:
             return self._broken(UpstreamFailure("upstream_malformed", relay.error))
         usage = relay.usage or self._estimate_stream(relay)
-        estimated = relay.usage is None
-        cost = self._cost(usage, estimated)
-        frame = self._closing(Status.OK, usage, cost, estimated)
-        self._deliver_after(frame, cost, partial(self._end_stream, relay))
+        self._finish(usage, estimated=relay.usage is None)
         return None
 
-    def _end_stream(self, relay: Relay) -> None:
-        if self._headers:
-            assert self._exchange is not None
-            self._sink.begin(self._headers, self._exchange)
-        self._sink.finish(relay.last_bytes)
-
-    def _deliver_after(self, frame: bytes, cost: int, deliver: Callable[[], None]) -> None:
+    def _finish(self, usage: Usage, estimated: bool, answer: bytes = b"") -> None:
         """Let the caller see the end once it stands in the journal, and not at all otherwise."""
+        self._spent = self._cost(usage, estimated)
+        frame = self._closing(usage, self._spent, estimated, answer)
+        self._gateway.turn.after(frame, self._deliver, self._withhold)
 
-        def recorded() -> None:
-            self._gateway.purse.settle(self._hold, cost)
-            try:
-                deliver()
-            finally:
-                self._report(None)
+    def _deliver(self) -> None:
+        """The end stands in the journal."""
+        self._gateway.purse.settle(self._hold, self._spent)
+        exchange, relay, headers = self._exchange, self._relay, self._headers
+        assert exchange is not None
+        try:
+            if relay is None:
+                headers.append((b"x-noria-cost-nano", b"%d" % self._spent))
+                self._sink.answer(headers, exchange.body)
+            else:
+                if headers:
+                    self._sink.begin(headers, exchange)
+                self._sink.finish(relay.last_bytes)
+        finally:
+            self._report(None)
 
-        def unrecorded(failure: StoreUnavailable) -> None:
-            self._gateway.purse.settle(self._hold, cost)
-            error = ApiError(500, "journal_unavailable", failure.message)
-            self._report(Failed(error, final=True))
-
-        self._gateway.turn.after(frame, recorded, unrecorded)
+    def _withhold(self, failure: StoreUnavailable) -> None:
+        """The end cannot be recorded."""
+        self._gateway.purse.settle(self._hold, self._spent)
+        error = ApiError(500, "journal_unavailable", failure.message)
+        self._report(Failed(error, final=True))
 
     def _closing(
         self,
-        status: Status,
         usage: Usage | None,
         cost: int,
         estimated: bool,
         answer: bytes = b"",
+        status: Status = Status.OK,
         error: ApiError | None = None,
     ) -> bytes:
         """The record of the end."""
         self.ended = True
-        relay, place, hold = self._relay, self._record.place, self._hold
+        place, hold = self._record.place, self._hold
         if usage is not None:
             self.tokens = usage.input_tokens + usage.output_tokens
             if place is not None:
@@ -297,9 +307,8 @@ class Attempt:
             self.target,
             usage,
             cost,
-            answer if relay is None else b"".join(relay.kept),
-            sse=relay is not None,
-            first_token_ns=relay.first_token_ns if relay is not None else None,
+            answer,
+            self._relay,
             error=error,
             overrun=cost > hold.amount and bool(hold.accounts),
             estimated=estimated,
@@ -310,7 +319,7 @@ class Attempt:
     ) -> None:
         """Record an end without an answer, and settle."""
         cost = self._cost(usage, estimated) if usage else 0
-        frame = self._closing(status, usage, cost, estimated, error=error)
+        frame = self._closing(usage, cost, estimated, status=status, error=error)
         try:
             self._record.journal.write((frame,))
         except StoreUnavailable:

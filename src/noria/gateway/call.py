@@ -15,7 +15,7 @@ from noria.gateway.failures import Failed
 from noria.gateway.hedge import run_hedged
 from noria.gateway.limits import Counted
 from noria.gateway.recorder import CallRecord
-from noria.gateway.request import Endpoint, Request
+from noria.gateway.request import Request
 from noria.gateway.routing import backoff, order
 from noria.gateway.sink import Sink
 from noria.gateway.tracing import Trace
@@ -53,6 +53,8 @@ class Call:
         self._sink = sink
         self._counted = counted
         self._application = application
+        self.needs_task = application is not None
+        """Whether it is an application's, and only `run` will do."""
         self._targets: Sequence[Target] = order(route) if route is not None else ()
         self._hedge_seconds = route.hedge_seconds if route is not None else None
         self._attempt: Attempt | None = None
@@ -62,11 +64,6 @@ class Call:
         self._task: asyncio.Task[None] | None = None
         self._running = False
         """Whether `run` has begun."""
-
-    @property
-    def needs_task(self) -> bool:
-        """Whether it is an application's, and only `run` will do."""
-        return self._application is not None
 
     async def run(self) -> None:
         """Answer. Cancelling it stops the upstream and charges what was generated."""
@@ -104,12 +101,19 @@ class Call:
 
     def _attempt_at_once(self) -> Attempt | None:
         """The first attempt, if nothing has to be waited for before it."""
-        target = self._targets[0]
-        if self._hedge_seconds is not None or self._gateway.breakers[target].open:
+        target, record, gateway = self._targets[0], self._record, self._gateway
+        if self._hedge_seconds is not None or gateway.breakers[target].open:
             return None
-        if self._record.place is not None:
+        if record.place is not None:
             return None  # Its trace's mark must be asked for.
-        hold = self._hold_at_once(target)
+        accounts = gateway.purse.accounts_at_hand(record.key, self._request.model, target.name)
+        if accounts is None:
+            return None
+        _, limit, amount = self._bound(target, accounts)
+        if accounts:
+            hold = gateway.purse.take(accounts, amount, limit)
+        else:
+            hold = Hold(amount, self._request.limit or 0)
         return None if hold is None else self._make(target, hold)
 
     def _first_has_ended(self, failed: Failed | None) -> None:
@@ -252,46 +256,34 @@ class Call:
 
     # What an attempt may cost
 
-    def _hold_at_once(self, target: Target) -> Hold | None:
-        """Hold the most that an attempt can cost, if that takes no question to the store."""
-        key, purse = self._record.key, self._gateway.purse
-        accounts = purse.accounts_at_hand(key, self._request.model, target.name)
-        if accounts is None:
-            return None
-        wish, amount = self._wish(target, accounts)
-        if not accounts:
-            return Hold(amount, self._request.limit or 0)
-        return purse.take(accounts, amount, wish.limit)
-
     async def _hold(self, target: Target) -> Hold:
         """Hold the most that an attempt can cost in every budget that applies."""
         key, place, purse = self._record.key, self._record.place, self._gateway.purse
         app = place.app if place is not None else None
         accounts = await purse.accounts_for(key, self._request.model, target.name, app)
-        wish, amount = self._wish(target, accounts)
+        prompt, limit, amount = self._bound(target, accounts)
         if not accounts:
             return Hold(amount, self._request.limit or 0)
+        choices, seconds = self._request.choices, self._gateway.total_seconds
+        wish = Wish(target.price, prompt, limit, choices, seconds)
         return await purse.reserve(accounts, wish, amount)
 
-    def _wish(self, target: Target, accounts: Sequence[Account]) -> tuple[Wish, int]:
-        """What an attempt could cost, and that in nano-dollars for the limit it wishes for.
+    def _bound(self, target: Target, accounts: Sequence[Account]) -> tuple[int, int, int]:
+        """The most prompt tokens of an attempt, the limit that it wishes for, and the most that
+        it can cost with both, in nano-dollars.
 
         Raises:
             ApiError: 403 `price_unknown`, 400 `unbounded_cost`: it cannot be bounded, and there
                 are budgets.
         """
-        request, routing = self._request, self._gateway.config.routing
-        wish = Wish(
-            target.price,
-            len(self._record.raw) + target.allowance,
-            (request.limit or routing.default_max_tokens) * (request.endpoint is Endpoint.CHAT),
-            request.choices,
-            routing.total_seconds,
-        )
-        amount = wish.amount(wish.limit)
+        request, gateway, price = self._request, self._gateway, target.price
+        prompt = len(self._record.raw) + target.allowance
+        limit = (request.limit or gateway.default_max_tokens) if request.endpoint.is_chat else 0
+        output, seconds = limit * request.choices, gateway.total_seconds
+        amount = price.bound(prompt, output, seconds) if price is not None else 0
         if not accounts:
-            return wish, amount
-        if target.price is None:
+            return prompt, limit, amount
+        if price is None:
             raise ApiError(
                 403, "price_unknown",
                 f"{target.name} has no known price, so it cannot be used under a budget. Set "
@@ -308,6 +300,6 @@ class Call:
                     param=field,
                 )  # fmt: skip
             if target.image_allowance:
-                wish.prompt += request.images() * target.image_allowance
-                amount = wish.amount(wish.limit)
-        return wish, amount
+                prompt += request.images() * target.image_allowance
+                amount = price.bound(prompt, output, seconds)
+        return prompt, limit, amount

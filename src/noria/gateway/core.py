@@ -71,6 +71,10 @@ class Gateway:
         marks: Marks,
     ) -> None:
         self.config = config
+        # What each call needs of it is read once: a field of pydantic's takes ten times as long.
+        self._records_content = config.recording.content
+        self.default_max_tokens = config.routing.default_max_tokens
+        self.total_seconds = config.routing.total_seconds
         self.loop = asyncio.get_running_loop()
         self.journal = journal
         self.marks = marks
@@ -109,7 +113,7 @@ class Gateway:
 
         Returns: None when it was refused, which `sink` was told.
         """
-        content = self.config.recording.content and key.record_content
+        content = self._records_content and key.record_content
         if place is not None:
             content = content and place.content
         record = CallRecord(self.journal, endpoint, key, raw, content, place)
@@ -122,8 +126,8 @@ class Gateway:
                 route = self.catalogue.resolve(request.model)
                 if route.record_content is False:
                     record.content = False
-            if place is None or place.app is None:  # else the key was let into the application
-                authorise(key, request.model)
+            if key.models is not None and (place is None or place.app is None):
+                authorise(key, request.model)  # else the key was let into the application
             quota, counted = Quota.of_key(key), None
             if quota is not None:
                 within = place is not None and place.counted

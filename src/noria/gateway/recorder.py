@@ -7,6 +7,7 @@ from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.account import Hold
+from noria.gateway.relay import Relay
 from noria.gateway.request import Endpoint, Request
 from noria.gateway.sink import Headers
 from noria.gateway.tracing import Place
@@ -66,7 +67,7 @@ class CallRecord:
             "target": target.name,
             "at": time.time_ns() if number else self.at_ns,
             "hold": hold.amount,
-            "leases": hold.leases,
+            "leases": [account.lease_id for account in hold.accounts],
         }
         if number:
             return number, frame(meta)
@@ -91,9 +92,8 @@ class CallRecord:
         usage: Usage | None = None,
         cost: int = 0,
         answer: bytes = b"",
+        relay: Relay | None = None,
         *,
-        sse: bool = False,
-        first_token_ns: int | None = None,
         error: ApiError | None = None,
         overrun: bool = False,
         estimated: bool = False,
@@ -119,10 +119,11 @@ class CallRecord:
                 meta["reasoning"] = usage.reasoning_tokens
             if usage.compute_ms:
                 meta["attrs"] = {"compute_ms": usage.compute_ms}
-        if first_token_ns is not None:
-            meta["ttft"] = (first_token_ns - self.started_ns) // 1000 / 1000
-        if sse:
+        if relay is not None:
+            answer = b"".join(relay.kept)
             meta["sse"] = True
+            if relay.first_token_ns is not None:
+                meta["ttft"] = (relay.first_token_ns - self.started_ns) // 1000 / 1000
         if overrun:
             meta["overrun"] = True
         if estimated:

@@ -7,7 +7,6 @@ else is the upstream's to judge and passes through unchanged.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +34,8 @@ class Endpoint(enum.Enum):
     def __init__(self, path: str, kind: SpanKind) -> None:
         self.path = path.encode()
         self.kind = kind
+        self.is_chat = kind is SpanKind.CHAT
+        """Whether it has messages, and a reply that a limit bounds."""
 
 
 @dataclass(slots=True)
@@ -57,7 +58,8 @@ class Request:
     def payload(self, target: Target, limit: int | None) -> bytes:
         """The JSON for one target: its own model name, the limit that was reserved for,
         and usage asked for in a stream."""
-        fields = self.fields | {"model": target.model}
+        fields = self.fields.copy()
+        fields["model"] = target.model
         if limit is not None and limit != self.limit:
             fields.pop("max_tokens", None)
             fields.pop("max_completion_tokens", None)
@@ -148,7 +150,7 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     if not isinstance(model, str) or not model or len(model) > 300:
         raise _invalid("model", "the name of a model, such as local:smollm2", model)
     request = Request(endpoint, raw, fields, model)
-    if endpoint is Endpoint.CHAT:
+    if endpoint.is_chat:
         _read_chat(request, fields)
     elif not _is_embedding_input(fields.get("input")):
         raise _invalid("input", "a text, a list of texts, or tokens", fields.get("input"))
@@ -169,8 +171,8 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
             request.has_parts = True
     for name, value in fields.items():
         if name in _OPTIONAL and value is not None:
-            fits, what = _OPTIONAL[name]
-            if not fits(value):
+            types, within, what = _OPTIONAL[name]
+            if type(value) not in types or (within and not within[0] <= value <= within[1]):
                 raise _invalid(name, what, value)
     request.choices = fields.get("n") or 1
     limit, other = fields.get("max_tokens"), fields.get("max_completion_tokens")
@@ -197,28 +199,20 @@ def _has_parts(number: int, message: Any) -> bool:
     return isinstance(content, list)
 
 
-def _is_count(value: object, most: int = 2**31) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= most
-
-
-def _is_number(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-    )
-
-
-_OPTIONAL: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "stream": (lambda value: isinstance(value, bool), "true or false"),
-    "stream_options": (lambda value: isinstance(value, dict), "an object"),
-    "n": (lambda value: _is_count(value, _MOST_CHOICES), f"a whole number, 1 to {_MOST_CHOICES}"),
-    "max_tokens": (_is_count, "a whole number of at least 1"),
-    "max_completion_tokens": (_is_count, "a whole number of at least 1"),
-    "temperature": (_is_number(0, 2), "a number from 0 to 2"),
-    "top_p": (_is_number(0, 1), "a number from 0 to 1"),
-    "tools": (lambda value: isinstance(value, list), "a list of tools"),
-    "response_format": (lambda value: isinstance(value, dict), "an object with a type"),
-    "seed": (lambda value: isinstance(value, int), "a whole number"),
+_COUNT = ((int,), (1, 2**31), "a whole number of at least 1")
+_OPTIONAL: dict[str, tuple[tuple[type, ...], tuple[int, int] | None, str]] = {
+    "stream": ((bool,), None, "true or false"),
+    "stream_options": ((dict,), None, "an object"),
+    "n": ((int,), (1, _MOST_CHOICES), f"a whole number, 1 to {_MOST_CHOICES}"),
+    "max_tokens": _COUNT,
+    "max_completion_tokens": _COUNT,
+    "temperature": ((int, float), (0, 2), "a number from 0 to 2"),
+    "top_p": ((int, float), (0, 1), "a number from 0 to 1"),
+    "tools": ((list,), None, "a list of tools"),
+    "response_format": ((dict,), None, "an object with a type"),
+    "seed": ((int, bool), None, "a whole number"),
 }
+"""Fields that are checked: the types that JSON may give them, the range, what they must be."""
 
 
 def _is_embedding_input(value: object) -> bool:

@@ -24,10 +24,12 @@ class Breaker:
         self._seconds = seconds
         self._failures = 0
         self._opened = 0.0
+        self.open = False
+        """Whether calls are being held back."""
 
     def allows(self) -> bool:
         """Whether a call may be sent now. While open, one call in each period may."""
-        if self._failures < self._most:
+        if not self.open:
             return True
         now = time.monotonic()
         if now - self._opened < self._seconds:
@@ -35,19 +37,16 @@ class Breaker:
         self._opened = now
         return True
 
-    @property
-    def open(self) -> bool:
-        """Whether calls are being held back."""
-        return self._failures >= self._most
-
     def succeeded(self) -> None:
         """An answer came."""
         self._failures = 0
+        self.open = False
 
     def failed(self) -> None:
         """No answer came, or the server said that it failed."""
         self._failures += 1
         if self._failures >= self._most:
+            self.open = True
             self._opened = time.monotonic()
 
 

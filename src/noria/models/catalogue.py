@@ -11,7 +11,7 @@ import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 from noria.config import Config, Provider
@@ -52,9 +52,11 @@ class Capabilities:
     """Tokens of prompt and reply together, where it is known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """A server that speaks OpenAI's wire. Requests go to `prefix` + `/chat/completions`."""
+class Upstream(NamedTuple):
+    """A server that speaks OpenAI's wire. Requests go to `prefix` + `/chat/completions`.
+
+    A tuple: each call finds the server's connections by it, and a tuple is hashed in C.
+    """
 
     tls: bool
     host: str

@@ -11,8 +11,6 @@ __all__ = ["CARRIAGE_RETURN", "events", "usage_of"]
 
 CARRIAGE_RETURN, _LINE_FEED = b"\r\n"
 """As numbers: for a piece of bytes `in` raises and forgets an exception first."""
-_PLAIN = {"prompt_tokens", "completion_tokens", "total_tokens"}
-"""All that many servers say of usage."""
 
 
 def usage_of(reply: dict[str, Any]) -> Usage | None:
@@ -22,14 +20,23 @@ def usage_of(reply: dict[str, Any]) -> Usage | None:
     is more than prompt and completion together, the rest is such reasoning and counts as output.
     """
     usage = reply.get("usage")
-    if not isinstance(usage, dict) or not isinstance(usage.get("prompt_tokens"), int):
+    if not isinstance(usage, dict):
         return None
-    prompt = _count(usage, "prompt_tokens")
-    completion = _count(usage, "completion_tokens")
-    hidden = max(0, _count(usage, "total_tokens") - prompt - completion)
+    prompt: Any = usage.get("prompt_tokens")
+    completion: Any = usage.get("completion_tokens")
+    total: Any = usage.get("total_tokens")
+    if not isinstance(prompt, int):
+        return None
+    proper = type(completion) is type(total) is int and prompt >= 0 <= completion
+    if not proper:
+        prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+        total = _count(usage, "total_tokens")
+    hidden = total - prompt - completion
+    if hidden < 0:
+        hidden = 0
     found = Usage(prompt, completion + hidden, 0, hidden)
-    if usage.keys() == _PLAIN:
-        return found
+    if proper and len(usage) == 3:
+        return found  # All that many servers say.
     read = _details(usage, "prompt_tokens_details")
     written = _details(usage, "completion_tokens_details")
     compute = usage.get("compute_ms", 0.0)
