@@ -37,14 +37,7 @@ class Incoming:
     """One request, made as soon as its head was parsed; its body follows."""
 
     __slots__ = (
-        "_values",
-        "body",
-        "header",
-        "headers",
-        "keep_alive",
-        "method",
-        "target",
-        "version",
+        "_values", "body", "header", "headers", "keep_alive", "method", "target", "version",
     )  # fmt: skip
 
     def __init__(
