@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
-from noria.gateway.link import Exchange, Link, Patience, UpstreamFailure
+from noria.gateway.link import Exchange, Link, UpstreamFailure
 from noria.gateway.upstream import Pool
 
 
@@ -63,7 +63,7 @@ class Streaming:
         loop = SimpleNamespace(time=lambda: self.now, call_later=self._loop.call_later)
         pool = SimpleNamespace(
             loop=loop,
-            patience=Patience(120, 60, 600),
+            patience=(120.0, 60.0, 600.0),
             active=set(),
             give_back=self.given_back.append,
             forget=_nothing,

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 
 if TYPE_CHECKING:
     from noria.gateway.upstream import Pool
 
-__all__ = ["Ending", "Exchange", "Link", "Patience", "UpstreamFailure"]
+__all__ = ["Ending", "Exchange", "Link", "UpstreamFailure"]
 
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -35,15 +35,6 @@ class UpstreamFailure(Exception):
         self.message = message
 
 
-class Patience(NamedTuple):
-    """How many seconds an upstream has."""
-
-    first_byte: float
-    stall: float
-    """Between any two bytes of its answer."""
-    total: float
-
-
 class Exchange:
     """One request to an upstream and its answer.
 
@@ -54,7 +45,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_link", "_on_end", "_paused", "body", "connecting", "deadline", "ends_at", "fresh",
+        "_on_end", "_paused", "body", "connecting", "deadline", "ends_at", "fresh", "link",
         "on_stream", "retry_after", "stall", "started", "status", "streaming",
     )  # fmt: skip
 
@@ -65,7 +56,8 @@ class Exchange:
     ) -> None:
         self.on_stream = on_stream
         self._on_end: Callable[[UpstreamFailure | None], None] | None = on_end
-        self._link: Link | None = None
+        self.link: Link | None = None
+        """Over which it goes."""
         self._paused = False
         self.connecting: asyncio.Task[None] | None = None
         self.status = 0
@@ -95,7 +87,7 @@ class Exchange:
         """Give up: the connection is closed, so that the upstream stops its work."""
         if self.connecting is not None:
             self.connecting.cancel()
-        link = self._link
+        link = self.link
         self.fail("upstream_cancelled", "The call was cancelled.")
         if link is not None:
             link.drop()
@@ -108,23 +100,16 @@ class Exchange:
     def pause(self) -> None:
         """Read no more until `resume` (the caller downstream is slow)."""
         self._paused = True
-        if self._link is not None:
-            self._link.pause()
+        if self.link is not None:
+            self.link.pause()
 
     def resume(self) -> None:
         """Read again."""
         self._paused = False
-        if self._link is not None:
-            self._link.resume()
+        if self.link is not None:
+            self.link.resume()
 
     # What the connection says.
-
-    def sent(self, link: Link, now: float, patience: Patience) -> None:
-        """The request is on its way."""
-        first_byte, self.stall, total = patience
-        self._link = link
-        self.deadline = now + first_byte
-        self.ends_at = now + total
 
     def head(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         """The headers are complete, and it was no interim answer's."""
@@ -150,11 +135,11 @@ class Exchange:
         else:
             self.body = b"".join(pieces)
             pieces.clear()
-        self._link = None
+        self.link = None
         self._end(None)
 
     def fail(self, code: str, message: str) -> None:
-        self._link = None
+        self.link = None
         self._end(UpstreamFailure(code, message))
 
     def _end(self, failure: UpstreamFailure | None) -> None:
@@ -167,7 +152,7 @@ class Exchange:
         if self._paused and now < self.ends_at:
             self.deadline = now + self.stall
         elif now > self.deadline or now > self.ends_at:
-            link = self._link
+            link = self.link
             said = "stopped in mid-answer" if self.started else "did not begin to answer"
             self.fail("upstream_timeout", f"The upstream server {said} in time.")
             if link is not None:
@@ -226,10 +211,13 @@ class Link(asyncio.Protocol):
     def send(self, data: bytes, exchange: Exchange) -> None:
         self._exchange = exchange
         self._headers.clear()
-        self._pieces.clear()
         self._bytes = 0
         self._last = self._before_last = 0.0
-        exchange.sent(self, self._now(), self._pool.patience)
+        first_byte, exchange.stall, total = self._pool.patience
+        now = self._now()
+        exchange.deadline = now + first_byte
+        exchange.ends_at = now + total
+        exchange.link = self
         self._pool.active.add(exchange)
         self._transport.write(data)
 
@@ -328,7 +316,8 @@ class Link(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None or not exchange.status:
             return  # Nobody asked for it, or it was an interim answer.
-        self._release()
+        self._exchange = None
+        self._pool.active.discard(exchange)
         if self._parser.should_keep_alive() and not self.is_closing():
             self._pool.give_back(self)
         else:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from noria.config import Routing
 from noria.errors import RealRequestForbidden
-from noria.gateway.link import Exchange, Link, Patience, UpstreamFailure
+from noria.gateway.link import Exchange, Link, UpstreamFailure
 from noria.models import Upstream
 
 __all__ = ["Pool", "Upstreams"]
@@ -30,9 +30,8 @@ class Pool:
         self.upstream = upstream
         self.loop = asyncio.get_running_loop()
         self.active = active
-        self.patience = Patience(
-            routing.first_byte_seconds, routing.stall_seconds, routing.total_seconds
-        )
+        self.patience = (routing.first_byte_seconds, routing.stall_seconds, routing.total_seconds)
+        """How long the server may be silent before its answer and in it, and may take in all."""
         self._connect_seconds = routing.connect_seconds
         self._idle: deque[Link] = deque()
         self._tls = ssl.create_default_context() if upstream.tls else None
