@@ -233,8 +233,8 @@ class Lane(asyncio.Protocol, Sink):
         if self._current is incoming:  # else it is answered already, and perhaps the next one begun
             self._answerer = answerer
 
-    def _done(self) -> None:
-        """The answer was handed to the transport; go on with what was sent ahead."""
+    def done(self) -> None:
+        """The whole answer was handed to the transport; go on with what was sent ahead."""
         current, self._current, self._flow = self._current, None, None
         self._answerer = None
         self.answering = False
@@ -314,11 +314,11 @@ class Lane(asyncio.Protocol, Sink):
 
     def answer(self, headers: Headers, body: bytes) -> None:
         self.send(200, [_JSON, *headers], body)
-        self._done()
+        self.done()
 
     def fail(self, headers: Headers, error: ApiError) -> None:
         self.send(error.status, _error_headers(error) + headers, orjson.dumps(error.body()))
-        self._done()
+        self.done()
 
     def begin(self, headers: Headers, flow: Flow) -> None:
         self._flow = flow
@@ -345,7 +345,7 @@ class Lane(asyncio.Protocol, Sink):
                 self._transport.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (begun, len(last), last))
             else:
                 self._transport.write(begun + b"0\r\n\r\n")
-        self._done()
+        self.done()
 
     # Writing, also for the ASGI bridge
 
@@ -385,10 +385,6 @@ class Lane(asyncio.Protocol, Sink):
     async def drain(self) -> None:
         """Wait until the client has taken most of what was written."""
         await self._writable.wait()
-
-    def done(self) -> None:
-        """The ASGI bridge has written the whole answer."""
-        self._done()
 
     def _head(self, status: int, headers: Headers, close: bool) -> list[bytes]:
         first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status

@@ -45,8 +45,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_on_end", "_paused", "body", "connecting", "deadline", "ends_at", "fresh", "link",
-        "on_stream", "retry_after", "stall", "started", "status", "streaming",
+        "_on_end", "body", "connecting", "deadline", "ends_at", "fresh", "link", "on_stream",
+        "paused", "retry_after", "stall", "started", "status", "streaming",
     )  # fmt: skip
 
     def __init__(
@@ -58,7 +58,8 @@ class Exchange:
         self._on_end: Callable[[UpstreamFailure | None], None] | None = on_end
         self.link: Link | None = None
         """Over which it goes."""
-        self._paused = False
+        self.paused = False
+        """Whether nothing is to be read until `resume`."""
         self.connecting: asyncio.Task[None] | None = None
         self.status = 0
         self.retry_after: str | None = None
@@ -72,11 +73,6 @@ class Exchange:
         self.deadline: float
         self.ends_at: float
         self.stall: float
-
-    @property
-    def paused(self) -> bool:
-        """Whether nothing is to be read until `resume`."""
-        return self._paused
 
     @property
     def ended(self) -> bool:
@@ -99,13 +95,13 @@ class Exchange:
 
     def pause(self) -> None:
         """Read no more until `resume` (the caller downstream is slow)."""
-        self._paused = True
+        self.paused = True
         if self.link is not None:
             self.link.pause()
 
     def resume(self) -> None:
         """Read again."""
-        self._paused = False
+        self.paused = False
         if self.link is not None:
             self.link.resume()
 
@@ -149,7 +145,7 @@ class Exchange:
 
     def sweep(self, now: float) -> None:
         """Fail when the time is up. A paused exchange is not the upstream's fault."""
-        if self._paused and now < self.ends_at:
+        if self.paused and now < self.ends_at:
             self.deadline = now + self.stall
         elif now > self.deadline or now > self.ends_at:
             link = self.link
