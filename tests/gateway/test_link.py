@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from types import SimpleNamespace
 from typing import Any, cast
 
-from noria.config import Routing
 from noria.gateway.link import Exchange, Link, UpstreamFailure
 from noria.gateway.upstream import Pool
 
@@ -35,6 +34,7 @@ class Wire:
     """The transport of a connection, which notes whether it is read."""
 
     def __init__(self) -> None:
+        self.aborted = False
         self.reading = asyncio.Event()
         self.reading.set()
 
@@ -46,8 +46,11 @@ class Wire:
 
     def write(self, data: bytes) -> None: ...
 
+    def abort(self) -> None:
+        self.aborted = True
+
     def is_closing(self) -> bool:
-        return False
+        return self.aborted
 
 
 class Streaming:
@@ -55,10 +58,15 @@ class Streaming:
 
     def __init__(self) -> None:
         self.now = 100.0
+        self.given_back: list[Link] = []
         self._loop = asyncio.get_running_loop()
         loop = SimpleNamespace(time=lambda: self.now, call_later=self._loop.call_later)
         pool = SimpleNamespace(
-            loop=loop, routing=Routing(), active=set(), give_back=_nothing, forget=_nothing
+            loop=loop,
+            patience=(120.0, 60.0, 600.0),
+            active=set(),
+            give_back=self.given_back.append,
+            forget=_nothing,
         )
         self.wire = Wire()
         self.link = Link(cast(Pool, pool))
@@ -150,3 +158,26 @@ async def test_headers_of_an_interim_answer_and_trailers_are_not_those_of_the_an
     assert stream.exchange.body == b"a"
     assert stream.exchange.retry_after is None
     assert stream.pieces == []
+
+
+@in_a_loop
+async def test_a_second_answer_in_the_same_piece_ends_the_connection() -> None:
+    stream = Streaming()
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+    await stream.come(answer)
+    assert stream.given_back == [stream.link]
+    stream.link.send(b"GET / HTTP/1.1\r\n\r\n", Exchange(stream.pieces.append, stream.ends.append))
+    await stream.come(answer + answer)
+    assert stream.ends == [None, None]
+    assert len(stream.given_back) == 2
+    assert stream.wire.aborted
+
+
+@in_a_loop
+async def test_headers_are_found_whatever_the_case_of_their_names() -> None:
+    stream = Streaming()
+    await stream.come(b"HTTP/1.1 429 Slow Down\r\nRetry-AFTER: 3\r\nContent-Length: 0\r\n\r\n")
+    assert stream.exchange.retry_after == "3"
+    stream.link.send(b"GET / HTTP/1.1\r\n\r\n", Exchange(stream.pieces.append, stream.ends.append))
+    await stream.come(HEAD.replace(b"content-type", b"Content-Type") + piece(b"a"))
+    assert stream.pieces == [b"a"]

@@ -16,13 +16,12 @@ import random
 import re
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import h11
 
-from noria.config import Config, Limits
-from noria.gateway.incoming import Incoming
+from noria.config import Limits
+from noria.gateway.incoming import Bounds, Incoming
 from noria.gateway.lane import Lane
 
 __all__ = ["Tally", "fuzz"]
@@ -302,8 +301,8 @@ class _Task:
 class _Door:
     """A door that remembers what it is asked, and answers at once or soon."""
 
-    config = Config(home=Path(), limits=Limits(header_bytes=64 * 1024))
-    date_line = b""
+    bounds = Bounds.of(Limits(header_bytes=64 * 1024))
+    date_line = b"date: now"
     closing = False
 
     def __init__(self, chance: random.Random) -> None:

@@ -35,7 +35,7 @@ async def run_asgi(
     scope: Message = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.4"},
-        "http_version": "1.0" if incoming.http_1_0 else "1.1",
+        "http_version": incoming.version,
         "method": incoming.method.decode("ascii"),
         "scheme": "http",
         "path": unquote_to_bytes(path).decode("utf-8", "replace"),

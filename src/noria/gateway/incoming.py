@@ -2,35 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
 
+import httptools
+
+from noria.config import Limits
 from noria.errors import ApiError
 
-__all__ = ["Incoming", "too_large"]
+__all__ = ["Bounds", "Incoming", "too_large"]
+
+_KEEPING = frozenset((b"connection", b"proxy-connection"))
+"""Where a client says whether the connection is to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the door accepts, as `config.Limits` says it. They are read several times a request,
+    and an attribute of pydantic's takes six times as long as one of these."""
+
+    body_bytes: int
+    header_bytes: int
+    header_seconds: float
+    body_seconds: float
+    idle_seconds: float
+
+    @classmethod
+    def of(cls, limits: Limits) -> Bounds:
+        """Copy them."""
+        return cls(*(getattr(limits, field.name) for field in fields(cls)))
 
 
 class Incoming:
-    """One request as it was parsed."""
+    """One request, made as soon as its head was parsed; its body follows."""
 
-    __slots__ = ("_values", "body", "headers", "http_1_0", "keep_alive", "method", "target")
+    __slots__ = (
+        "_values", "body", "header", "headers", "keep_alive", "method", "target", "version",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._values: dict[bytes, bytes] = {}
+    def __init__(
+        self,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        parser: httptools.HttpRequestParser,
+    ) -> None:
+        self.method = parser.get_method()
+        self.target = target
+        self.headers = headers
+        """Their names in lower case."""
+        values = self._values = dict(reversed(headers))
+        self.header: Callable[[bytes], bytes | None] = values.get
+        """Gives the value of a header (its name in lower case), None where it is absent. Of one
+        that is there more than once, the first."""
         self.body: list[bytes] = []
-        self.keep_alive = True
-        self.http_1_0 = False
-
-    def header(self, name: bytes) -> bytes | None:
-        """The value of a header (its name in lower case), None where it is absent. Of one that is
-        there more than once, the first."""
-        return self._values.get(name)
+        self.keep_alive = parser.should_keep_alive()
+        # Only with 1.1 a connection is kept of which nothing is said. The parser is asked for the
+        # version where that does not tell, since it puts a text together each time.
+        unsaid = values.keys().isdisjoint(_KEEPING)
+        self.version = "1.1" if unsaid and self.keep_alive else parser.get_http_version()
 
     def head_without_upgrade(self) -> bytes:
         """The request line and the headers as they came, but for an offer to upgrade."""
-        lines = [b"%b %b HTTP/1.%d" % (self.method, self.target, 0 if self.http_1_0 else 1)]
+        lines = [b"%b %b HTTP/%b" % (self.method, self.target, self.version.encode())]
         lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
@@ -42,12 +75,12 @@ class Incoming:
         """The whole body."""
         return self.body[0] if len(self.body) == 1 else b"".join(self.body)
 
-    def take_head(self, version: str, most_body_bytes: int) -> ApiError | None:
-        """The headers are complete. Tells why the request cannot be taken, if it cannot."""
-        values = self._values = dict(reversed(self.headers))
-        self.http_1_0 = version == "1.0"
-        if not self.http_1_0 and version != "1.1":
-            message = f"HTTP/{version} is not spoken here; use HTTP/1.1."
+    def objection(self, most_body_bytes: int) -> ApiError | None:
+        """Why the request cannot be taken, as far as its head tells."""
+        values = self._values
+        repeats = len(values) < len(self.headers)
+        if self.version not in ("1.1", "1.0"):
+            message = f"HTTP/{self.version} is not spoken here; use HTTP/1.1."
             return ApiError(400, "invalid_http", message)
         if self.method == b"CONNECT":
             return ApiError(501, "not_implemented", "noria is no proxy: no CONNECT.")
@@ -56,12 +89,14 @@ class Incoming:
             return too_large(most_body_bytes)
         coding = values.get(b"transfer-encoding")
         if coding is not None and (
-            coding.strip().lower() != b"chunked" or self._repeats(b"transfer-encoding")
+            coding.strip().lower() != b"chunked"
+            or (repeats and self._count(b"transfer-encoding") > 1)
         ):
             message = "No transfer encoding but chunked is spoken here."
             return ApiError(501, "not_implemented", message)
-        has_host = b"host" in values
-        if not (has_host or self.http_1_0) or (has_host and self._repeats(b"host")):
+        if (repeats and self._count(b"host") > 1) or (
+            b"host" not in values and self.version == "1.1"
+        ):
             return ApiError(400, "invalid_host", "There must be one Host header.")
         return None
 
@@ -69,10 +104,8 @@ class Incoming:
         """Whether one of these headers (their names in lower case) is there."""
         return not self._values.keys().isdisjoint(names)
 
-    def _repeats(self, name: bytes) -> bool:
-        if len(self._values) == len(self.headers):
-            return False
-        return [header[0] for header in self.headers].count(name) > 1
+    def _count(self, name: bytes) -> int:
+        return [header[0] for header in self.headers].count(name)
 
 
 def too_large(most_bytes: int) -> ApiError:

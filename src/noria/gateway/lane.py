@@ -29,10 +29,10 @@ __all__ = ["Cancellable", "Lane", "date_line"]
 _MOST_AHEAD = 8
 """Requests sent ahead on one connection before it is read no further."""
 _STATUS_LINES = {
-    status.value: b"HTTP/1.1 %d %b\r\n" % (status.value, status.phrase.encode())
+    status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
-_header_line = b"%b: %b\r\n".__mod__
+_header_line = b": ".join
 _NEVER = float("inf")
 _JSON = (b"content-type", b"application/json")
 _EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
@@ -50,10 +50,13 @@ class Lane(asyncio.Protocol, Sink):
 
     def __init__(self, door: Reception) -> None:
         self._door = door
-        self._limits = door.config.limits
+        self._bounds = door.bounds
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
-        self._incoming = Incoming()
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._incoming: Incoming
+        """What arrives, once its head is complete."""
         self._piece_bytes = 0
         """How long the piece is that is being parsed."""
         self._first_bytes = 0
@@ -85,7 +88,7 @@ class Lane(asyncio.Protocol, Sink):
         self.answering = False
         """Whether a part of the present answer was written."""
         self.client = ("", 0)
-        self.deadline = door.now() + self._limits.idle_seconds
+        self.deadline = door.now() + self._bounds.idle_seconds
         """When the door closes the connection unless something happens before."""
 
     # asyncio.Protocol
@@ -108,7 +111,7 @@ class Lane(asyncio.Protocol, Sink):
             if self._head_open:
                 # llhttp gives a header out when it is complete: an endless one is counted here.
                 self._head_bytes += len(data)
-                if self._head_bytes > 2 * self._limits.header_bytes:
+                if self._head_bytes > 2 * self._bounds.header_bytes:
                     self._refuse_headers()
             self._parser.feed_data(data)
             if self._awaited_seconds is not None and self._awaited_seconds is not awaited:
@@ -158,26 +161,26 @@ class Lane(asyncio.Protocol, Sink):
     # httptools
 
     def on_message_begin(self) -> None:
-        self._incoming = Incoming()
+        self._target, self._headers = b"", []
         self._first_bytes = self._piece_bytes
         self._head_bytes = self._body_bytes = self._trailer_bytes = 0
         self._head_open = True
-        self._awaited_seconds = self._limits.header_seconds
+        self._awaited_seconds = self._bounds.header_seconds
 
     def on_url(self, url: bytes) -> None:
-        self._incoming.target += url
+        self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_open:
-            self._incoming.headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value))
             return
         # A trailer is counted and dropped: it comes after the door has decided by the headers.
         self._trailer_bytes += len(name) + len(value) + 4
-        if self._trailer_bytes > self._limits.header_bytes:
+        if self._trailer_bytes > self._bounds.header_bytes:
             self._refuse_headers()
 
     def _refuse_headers(self) -> None:
-        most = self._limits.header_bytes
+        most = self._bounds.header_bytes
         self._refuse(ApiError(431, "headers_too_large", f"The headers have over {most} bytes."))
 
     def _refuse(self, error: ApiError) -> None:
@@ -186,17 +189,16 @@ class Lane(asyncio.Protocol, Sink):
         raise error
 
     def on_headers_complete(self) -> None:
-        incoming, parser, limits = self._incoming, self._parser, self._limits
+        bounds = self._bounds
+        incoming = self._incoming = Incoming(self._target, self._headers, self._parser)
         # Nearly all requests come in a piece that is short enough to need no exact count.
-        if self._first_bytes + self._head_bytes > limits.header_bytes < incoming.head_bytes():
+        if self._first_bytes + self._head_bytes > bounds.header_bytes < incoming.head_bytes():
             self._refuse_headers()
-        incoming.method = parser.get_method()
-        objection = incoming.take_head(parser.get_http_version(), limits.body_bytes)
+        objection = incoming.objection(bounds.body_bytes)
         if objection is not None:
             self._refuse(objection)
         self._head_open = False
-        incoming.keep_alive = parser.should_keep_alive()
-        self._awaited_seconds = limits.body_seconds
+        self._awaited_seconds = bounds.body_seconds
         expected = incoming.header(b"expect")
         if expected is not None and expected.lower() == b"100-continue" and self._current is None:
             assert self._transport is not None
@@ -204,8 +206,8 @@ class Lane(asyncio.Protocol, Sink):
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
-        if self._body_bytes > self._limits.body_bytes:
-            self._refuse(too_large(self._limits.body_bytes))
+        if self._body_bytes > self._bounds.body_bytes:
+            self._refuse(too_large(self._bounds.body_bytes))
         self._incoming.body.append(data)
 
     def on_message_complete(self) -> None:
@@ -231,8 +233,8 @@ class Lane(asyncio.Protocol, Sink):
         if self._current is incoming:  # else it is answered already, and perhaps the next one begun
             self._answerer = answerer
 
-    def _done(self) -> None:
-        """The answer was handed to the transport; go on with what was sent ahead."""
+    def done(self) -> None:
+        """The whole answer was handed to the transport; go on with what was sent ahead."""
         current, self._current, self._flow = self._current, None, None
         self._answerer = None
         self.answering = False
@@ -243,7 +245,7 @@ class Lane(asyncio.Protocol, Sink):
             self._closing = True
             transport.close()
             return
-        self.deadline = self._door.now() + self._limits.idle_seconds
+        self.deadline = self._door.now() + self._bounds.idle_seconds
         if self._ahead or self._refused is not None:
             self._go_on()
 
@@ -312,11 +314,11 @@ class Lane(asyncio.Protocol, Sink):
 
     def answer(self, headers: Headers, body: bytes) -> None:
         self.send(200, [_JSON, *headers], body)
-        self._done()
+        self.done()
 
     def fail(self, headers: Headers, error: ApiError) -> None:
         self.send(error.status, _error_headers(error) + headers, orjson.dumps(error.body()))
-        self._done()
+        self.done()
 
     def begin(self, headers: Headers, flow: Flow) -> None:
         self._flow = flow
@@ -343,7 +345,7 @@ class Lane(asyncio.Protocol, Sink):
                 self._transport.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (begun, len(last), last))
             else:
                 self._transport.write(begun + b"0\r\n\r\n")
-        self._done()
+        self.done()
 
     # Writing, also for the ASGI bridge
 
@@ -352,10 +354,10 @@ class Lane(asyncio.Protocol, Sink):
         if self._transport is None:
             return
         lines = self._head(status, headers, close)
-        lines.append(b"content-length: %d\r\n\r\n" % len(body))
-        if self._current is None or self._current.method != b"HEAD":
-            lines.append(body)
-        self._transport.write(b"".join(lines))
+        lines += (b"content-length: %d" % len(body), b"", body)
+        if self._current is not None and self._current.method == b"HEAD":
+            lines[-1] = b""
+        self._transport.write(b"\r\n".join(lines))
 
     def start(self, status: int, headers: Headers) -> None:
         """Write the head of an answer whose length is not known."""
@@ -365,13 +367,15 @@ class Lane(asyncio.Protocol, Sink):
 
     def _head_of_stream(self, status: int, headers: Headers) -> bytes:
         current = self._current
-        self._chunked = current is None or not current.http_1_0
+        self._chunked = current is None or current.version != "1.0"
         if not self._chunked and current is not None:
             current.keep_alive = False  # Only the end of the connection marks the end.
         self.answering = True
         lines = self._head(status, headers, False)
-        lines.append(b"transfer-encoding: chunked\r\n\r\n" if self._chunked else b"\r\n")
-        return b"".join(lines)
+        if self._chunked:
+            lines.append(b"transfer-encoding: chunked")
+        lines += (b"", b"")
+        return b"\r\n".join(lines)
 
     def acknowledge(self) -> None:
         """Say that the request has come and is being worked on, before there is an answer."""
@@ -382,18 +386,14 @@ class Lane(asyncio.Protocol, Sink):
         """Wait until the client has taken most of what was written."""
         await self._writable.wait()
 
-    def done(self) -> None:
-        """The ASGI bridge has written the whole answer."""
-        self._done()
-
     def _head(self, status: int, headers: Headers, close: bool) -> list[bytes]:
-        first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+        first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
         lines = [first, *map(_header_line, headers), self._door.date_line]
         current = self._current
         if close or (current is not None and not current.keep_alive):
-            lines.append(b"connection: close\r\n")
-        elif current is not None and current.http_1_0:
-            lines.append(b"connection: keep-alive\r\n")
+            lines.append(b"connection: close")
+        elif current is not None and current.version == "1.0":
+            lines.append(b"connection: keep-alive")
         return lines
 
 
@@ -408,4 +408,4 @@ def _error_headers(error: ApiError) -> Headers:
 
 def date_line() -> bytes:
     """The Date header of this second."""
-    return b"date: %b\r\n" % formatdate(time.time(), usegmt=True).encode()
+    return b"date: %b" % formatdate(time.time(), usegmt=True).encode()

@@ -9,12 +9,10 @@ all exchanges.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 import httptools
-
-from noria.config import Routing
 
 if TYPE_CHECKING:
     from noria.gateway.upstream import Pool
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Ending", "Exchange", "Link", "UpstreamFailure"]
 
 _MOST_ANSWER_BYTES = 64 * 1024 * 1024
+_FRAMING = (b"content-length", b"transfer-encoding")
 _REST_SECONDS = 0.004
 """How long reading rests after a third piece of a stream has come within that time."""
 
@@ -46,22 +45,8 @@ class Exchange:
     """
 
     __slots__ = (
-        "_link",
-        "_on_end",
-        "_paused",
-        "body",
-        "connecting",
-        "content_type",
-        "deadline",
-        "ends_at",
-        "framed",
-        "fresh",
-        "on_stream",
-        "retry_after",
-        "stall",
-        "started",
-        "status",
-        "streaming",
+        "_on_end", "body", "connecting", "deadline", "ends_at", "fresh", "link", "on_stream",
+        "paused", "retry_after", "stall", "started", "status", "streaming",
     )  # fmt: skip
 
     def __init__(
@@ -71,13 +56,12 @@ class Exchange:
     ) -> None:
         self.on_stream = on_stream
         self._on_end: Callable[[UpstreamFailure | None], None] | None = on_end
-        self._link: Link | None = None
-        self._paused = False
+        self.link: Link | None = None
+        """Over which it goes."""
+        self.paused = False
+        """Whether nothing is to be read until `resume`."""
         self.connecting: asyncio.Task[None] | None = None
         self.status = 0
-        self.framed = False
-        """Whether the head tells where the body ends; else the connection's end does."""
-        self.content_type = b""
         self.retry_after: str | None = None
         self.body = b""
         """The answer, when it is complete and was not streamed."""
@@ -86,13 +70,9 @@ class Exchange:
         """Whether a byte of the answer has come."""
         self.fresh = False
         """Whether the connection was opened for this exchange."""
-        self.deadline = self.ends_at = float("inf")
-        self.stall = 0.0
-
-    @property
-    def paused(self) -> bool:
-        """Whether nothing is to be read until `resume`."""
-        return self._paused
+        self.deadline: float
+        self.ends_at: float
+        self.stall: float
 
     @property
     def ended(self) -> bool:
@@ -103,7 +83,7 @@ class Exchange:
         """Give up: the connection is closed, so that the upstream stops its work."""
         if self.connecting is not None:
             self.connecting.cancel()
-        link = self._link
+        link = self.link
         self.fail("upstream_cancelled", "The call was cancelled.")
         if link is not None:
             link.drop()
@@ -115,33 +95,27 @@ class Exchange:
 
     def pause(self) -> None:
         """Read no more until `resume` (the caller downstream is slow)."""
-        self._paused = True
-        if self._link is not None:
-            self._link.pause()
+        self.paused = True
+        if self.link is not None:
+            self.link.pause()
 
     def resume(self) -> None:
         """Read again."""
-        self._paused = False
-        if self._link is not None:
-            self._link.resume()
+        self.paused = False
+        if self.link is not None:
+            self.link.resume()
 
     # What the connection says.
 
-    def sent(self, link: Link, now: float, routing: Routing) -> None:
-        self._link = link
-        self.deadline = now + routing.first_byte_seconds
-        self.stall = routing.stall_seconds
-        self.ends_at = now + routing.total_seconds
-
-    def head(self, status: int) -> None:
-        """The headers are complete."""
-        if status < 200:  # an interim answer's: those of the real one are to come
-            self.framed, self.content_type, self.retry_after = False, b"", None
-            return
+    def head(self, status: int, headers: Mapping[bytes, bytes]) -> None:
+        """The headers are complete, and it was no interim answer's."""
         self.status = status
-        self.streaming = (
-            self.on_stream is not None and status == 200 and b"event-stream" in self.content_type
-        )
+        if status != 200:
+            retry_after = _value(headers, b"retry-after")
+            self.retry_after = None if retry_after is None else retry_after.decode("latin-1")
+        elif self.on_stream is not None:
+            content_type = _value(headers, b"content-type") or b""
+            self.streaming = b"event-stream" in content_type.lower()
 
     def hand_on(self, pieces: list[bytes]) -> None:
         """Of a stream, hand on what has come together."""
@@ -157,11 +131,11 @@ class Exchange:
         else:
             self.body = b"".join(pieces)
             pieces.clear()
-        self._link = None
+        self.link = None
         self._end(None)
 
     def fail(self, code: str, message: str) -> None:
-        self._link = None
+        self.link = None
         self._end(UpstreamFailure(code, message))
 
     def _end(self, failure: UpstreamFailure | None) -> None:
@@ -171,10 +145,10 @@ class Exchange:
 
     def sweep(self, now: float) -> None:
         """Fail when the time is up. A paused exchange is not the upstream's fault."""
-        if self._paused and now < self.ends_at:
+        if self.paused and now < self.ends_at:
             self.deadline = now + self.stall
         elif now > self.deadline or now > self.ends_at:
-            link = self._link
+            link = self.link
             said = "stopped in mid-answer" if self.started else "did not begin to answer"
             self.fail("upstream_timeout", f"The upstream server {said} in time.")
             if link is not None:
@@ -205,48 +179,55 @@ class Ending:
             raise failure
 
 
+def _value(headers: Mapping[bytes, bytes], name: bytes) -> bytes | None:
+    return next((value for named, value in headers.items() if named.lower() == name), None)
+
+
 class Link(asyncio.Protocol):
     """One connection to an upstream server; carries one exchange at a time."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._now = pool.loop.time
+        self._headers: dict[bytes, bytes] = {}
+        """As they came; of those that are there more than once, the first."""
+        self.on_header = self._headers.setdefault  # Few of them matter, and to few answers.
         self._pieces: list[bytes] = []
         """What has come of the body and was not handed on."""
         self.on_body = self._pieces.append  # A stream may have a chunk of HTTP for each token.
         self._parser = httptools.HttpResponseParser(self)
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport
+        self.is_closing: Callable[[], bool]
+        """Whether nothing more can be sent."""
         self._exchange: Exchange | None = None
         self._bytes = 0
         self._last = self._before_last = 0.0
         """When the last two pieces of this answer came."""
 
     def send(self, data: bytes, exchange: Exchange) -> None:
-        assert self._transport is not None
         self._exchange = exchange
-        self._pieces.clear()
+        self._headers.clear()
         self._bytes = 0
         self._last = self._before_last = 0.0
-        exchange.sent(self, self._pool.loop.time(), self._pool.routing)
+        first_byte, exchange.stall, total = self._pool.patience
+        now = self._now()
+        exchange.deadline = now + first_byte
+        exchange.ends_at = now + total
+        exchange.link = self
         self._pool.active.add(exchange)
         self._transport.write(data)
 
     def drop(self) -> None:
         """Close at once; the exchange, if there is one, is let go."""
         self._release()
-        if self._transport is not None:
-            self._transport.abort()
+        self._transport.abort()
 
     def pause(self) -> None:
-        if self._transport is not None:
-            self._transport.pause_reading()
+        self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None and not self._transport.is_closing():
+        if not self.is_closing():
             self._transport.resume_reading()
-
-    @property
-    def usable(self) -> bool:
-        return self._transport is not None and not self._transport.is_closing()
 
     def _release(self) -> Exchange | None:
         exchange, self._exchange = self._exchange, None
@@ -258,6 +239,7 @@ class Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
+        self.is_closing = transport.is_closing
 
     def data_received(self, data: bytes) -> None:
         exchange = self._exchange
@@ -266,7 +248,7 @@ class Link(asyncio.Protocol):
             self._pool.forget(self)
             self.drop()
             return
-        now = self._pool.loop.time()
+        now = self._now()
         exchange.started = True
         exchange.deadline = now + exchange.stall
         self._bytes += len(data)
@@ -277,11 +259,13 @@ class Link(asyncio.Protocol):
                 exchange.hand_on(self._pieces)
             self._give_up("upstream_malformed", f"The upstream server broke HTTP: {malformed}.")
         else:
+            if self._exchange is not exchange:
+                return  # It is complete.
             if exchange.streaming:
                 exchange.hand_on(self._pieces)
             if self._bytes > _MOST_ANSWER_BYTES:
                 self._give_up("upstream_too_large", "The upstream server's answer has over 64 MiB.")
-            elif exchange.streaming and self._exchange is exchange:
+            elif exchange.streaming:
                 if now - self._before_last < _REST_SECONDS:
                     self.pause()
                     self._pool.loop.call_later(_REST_SECONDS, self._wake, exchange)
@@ -290,7 +274,7 @@ class Link(asyncio.Protocol):
     def _wake(self, exchange: Exchange) -> None:
         """Read what has come while the connection rested; if that is soon, it rests again."""
         if self._exchange is exchange:
-            self._last = self._before_last = self._pool.loop.time()
+            self._last = self._before_last = self._now()
             if not exchange.paused:
                 self.resume()
 
@@ -306,7 +290,8 @@ class Link(asyncio.Protocol):
         exchange = self._release()
         if exchange is None:
             return
-        if exchange.status and not exchange.framed and error is None:
+        framed = any(name.lower() in _FRAMING for name in self._headers)
+        if exchange.status and not framed and error is None:
             exchange.complete(self._pieces)  # Without a length it ends with its connection.
             return
         said = "in mid-answer" if exchange.started else "before it answered"
@@ -314,29 +299,23 @@ class Link(asyncio.Protocol):
 
     # httptools
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        exchange = self._exchange
-        if exchange is None or exchange.status:
-            return  # A trailer changes nothing.
-        match name.lower():
-            case b"content-type":
-                exchange.content_type = value.lower()
-            case b"content-length" | b"transfer-encoding":
-                exchange.framed = True
-            case b"retry-after":
-                exchange.retry_after = value.decode("latin-1")
-
     def on_headers_complete(self) -> None:
-        if self._exchange is not None:
-            self._exchange.head(self._parser.get_status_code())
+        status = self._parser.get_status_code()
+        if self._exchange is None:
+            self.drop()  # This came together with the answer, and nobody asked for it.
+        elif status < 200:
+            self._headers.clear()  # Those of the answer itself are to come.
+        else:
+            self._exchange.head(status, self._headers)
 
     def on_message_complete(self) -> None:
-        if self._parser.get_status_code() < 200:
-            return
-        exchange = self._release()
-        if self._parser.should_keep_alive() and self.usable:
+        exchange = self._exchange
+        if exchange is None or not exchange.status:
+            return  # Nobody asked for it, or it was an interim answer.
+        self._exchange = None
+        self._pool.active.discard(exchange)
+        if self._parser.should_keep_alive() and not self.is_closing():
             self._pool.give_back(self)
-        elif self._transport is not None:
+        else:
             self._transport.close()
-        if exchange is not None:
-            exchange.complete(self._pieces)
+        exchange.complete(self._pieces)

@@ -7,7 +7,7 @@ import asyncio
 import socket
 
 from noria.config import Config
-from noria.gateway.incoming import Incoming
+from noria.gateway.incoming import Bounds, Incoming
 from noria.gateway.lane import Cancellable, Lane, date_line
 
 __all__ = ["Reception"]
@@ -21,6 +21,7 @@ class Reception(abc.ABC):
 
     def __init__(self, config: Config) -> None:
         self.config = config
+        self.bounds = Bounds.of(config.limits)
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time
         self.date_line = date_line()

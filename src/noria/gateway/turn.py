@@ -28,8 +28,7 @@ class Turn:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._loop = asyncio.get_running_loop()
-        self._frames: list[bytes] = []
-        self._waiting: list[tuple[Act, Refuse]] = []
+        self._waiting: list[tuple[bytes, Act, Refuse]] = []
 
     def after(self, frame: bytes, act: Act, refuse: Refuse) -> None:
         """Write a record at the end of this turn, and then act; neither may raise.
@@ -39,26 +38,26 @@ class Turn:
             act: what the record allows.
             refuse: called instead when the journal cannot be written; then nothing of it is left.
         """
-        if not self._frames:
+        waiting = self._waiting
+        if not waiting:
             self._loop.call_soon(self.end)
-        elif len(self._frames) == MOST_FRAMES:
+        elif len(waiting) == MOST_FRAMES:
             self.end()
-        self._frames.append(frame)
-        self._waiting.append((act, refuse))
+        self._waiting.append((frame, act, refuse))
 
     def end(self) -> None:
         """Write and act now."""
-        frames, waiting = self._frames, self._waiting
-        if not frames:
+        if not self._waiting:
             return
-        self._frames, self._waiting = [], []
+        frames, acts, refusals = zip(*self._waiting, strict=True)
+        self._waiting = []
         try:
             self._journal.write(frames)
         except StoreUnavailable as failed:
-            for _, refuse in waiting:
+            for refuse in refusals:
                 refuse(failed)
             return
-        for act, _ in waiting:
+        for act in acts:
             try:
                 act()
             except Exception:

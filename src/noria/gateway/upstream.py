@@ -30,25 +30,28 @@ class Pool:
         self.upstream = upstream
         self.loop = asyncio.get_running_loop()
         self.active = active
-        self.routing = routing
+        self.patience = (routing.first_byte_seconds, routing.stall_seconds, routing.total_seconds)
+        """How long the server may be silent before its answer and in it, and may take in all."""
+        self._connect_seconds = routing.connect_seconds
         self._idle: deque[Link] = deque()
         self._tls = ssl.create_default_context() if upstream.tls else None
         host = upstream.host if ":" not in upstream.host else f"[{upstream.host}]"
         lines = [b"host: %b:%d" % (host.encode("idna"), upstream.port)]
         lines += [b"%b: %b" % header for header in upstream.headers]
         lines += [b"content-type: application/json", b"content-length: "]
+        self._prefix = b" " + upstream.prefix.encode()
         self._head = b" HTTP/1.1\r\n" + b"\r\n".join(lines)
 
     def request(self, method: bytes, path: bytes, body: bytes) -> bytes:
         """The bytes of one request."""
-        prefix = self.upstream.prefix.encode()
-        return b"%b %b%b%b%d\r\n\r\n%b" % (method, prefix, path, self._head, len(body), body)
+        length = b"%d\r\n\r\n" % len(body)
+        return b"".join((method, self._prefix, path, self._head, length, body))
 
     def take(self) -> Link | None:
         """An idle connection, if there is one."""
         while self._idle:
             link = self._idle.pop()
-            if link.usable:
+            if not link.is_closing():
                 return link
         return None
 
@@ -61,7 +64,7 @@ class Pool:
         up = self.upstream
         where = f"{up.host}:{up.port}"
         try:
-            async with asyncio.timeout(self.routing.connect_seconds):
+            async with asyncio.timeout(self._connect_seconds):
                 _, link = await self.loop.create_connection(
                     lambda: Link(self), up.host, up.port, ssl=self._tls
                 )
