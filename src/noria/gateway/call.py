@@ -110,10 +110,7 @@ class Call:
         if accounts is None:
             return None
         _, limit, amount = self._bound(target, accounts)
-        if accounts:
-            hold = gateway.purse.take(accounts, amount, limit)
-        else:
-            hold = Hold(amount, self._request.limit or 0)
+        hold = gateway.purse.take(accounts, amount, limit)
         return None if hold is None else self._make(target, hold)
 
     def _first_has_ended(self, failed: Failed | None) -> None:
@@ -262,15 +259,13 @@ class Call:
         app = place.app if place is not None else None
         accounts = await purse.accounts_for(key, self._request.model, target.name, app)
         prompt, limit, amount = self._bound(target, accounts)
-        if not accounts:
-            return Hold(amount, self._request.limit or 0)
         choices, seconds = self._request.choices, self._gateway.total_seconds
         wish = Wish(target.price, prompt, limit, choices, seconds)
         return await purse.reserve(accounts, wish, amount)
 
     def _bound(self, target: Target, accounts: Sequence[Account]) -> tuple[int, int, int]:
-        """The most prompt tokens of an attempt, the limit that it wishes for, and the most that
-        it can cost with both, in nano-dollars.
+        """The most prompt tokens of an attempt, the limit that it wishes for (without budgets the
+        caller's own, 0 for none), and the most that it can cost, in nano-dollars.
 
         Raises:
             ApiError: 403 `price_unknown`, 400 `unbounded_cost`: it cannot be bounded, and there
@@ -282,7 +277,7 @@ class Call:
         output, seconds = limit * request.choices, gateway.total_seconds
         amount = price.bound(prompt, output, seconds) if price is not None else 0
         if not accounts:
-            return prompt, limit, amount
+            return prompt, request.limit or 0, amount
         if price is None:
             raise ApiError(
                 403, "price_unknown",

@@ -345,7 +345,6 @@ class Purse:
 
     def _give_back(self, account: Account) -> None:
         free = account.free
-
         if free > 0 and account.lease_id:
             account.granted -= free
             account.free = 0
