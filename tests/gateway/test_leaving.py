@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from noria.config import load
 from noria.gateway import Collector, Endpoint, Gateway, open_gateway
+from noria.gateway.attempt import Attempt
 from noria.gateway.call import Call
 from noria.models import assemble
 from noria.store import Key, budget_status, create_key, find_spans, open_database, take_in
@@ -114,3 +116,26 @@ def test_leaving_after_the_end_changes_nothing(
     span, cost, held = left(tmp_path, fake, leave)
     assert (span.status, held) == (Status.OK, 0)
     assert cost > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_nothing_of_an_answered_call_waits_for_the_garbage_collector(
+    tmp_path: Path, fake: FakeProvider, stream: bool
+) -> None:
+    async def leave(gateway: Gateway, key: Key) -> None:
+        gc.disable()
+        try:
+            sink = Collector()
+            call = gateway.admit(Endpoint.CHAT, key, orjson.dumps(chat(stream=stream)), sink)
+            assert call is not None
+            call.begin()
+            assert [piece async for piece in sink.pieces()]
+            del call, sink
+            for _ in range(3):
+                await asyncio.sleep(0)  # what the loop still holds is let go
+            assert [one for one in gc.get_objects() if isinstance(one, Attempt)] == []
+        finally:
+            gc.enable()
+
+    span, _, held = left(tmp_path, fake, leave)
+    assert (span.status, span.stream, held) == (Status.OK, stream, 0)

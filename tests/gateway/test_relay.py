@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,13 +28,12 @@ DONE = b"data: [DONE]\n\n"
 
 
 def relayed(stream: bytes, cuts: list[int], *, wants_usage: bool) -> tuple[Relay, bytes]:
-    sent: list[bytes] = []
-    relay = Relay(sent.append, lambda: None, wants_usage=wants_usage, choices=1)
+    relay = Relay(wants_usage=wants_usage, choices=1)
     places = sorted({cut % (len(stream) + 1) for cut in cuts})
-    for start, end in zip([0, *places], [*places, len(stream)], strict=True):
-        relay.feed(stream[start:end])
+    pieces = zip([0, *places], [*places, len(stream)], strict=True)
+    sent = b"".join([relay.feed(stream[start:end]) for start, end in pieces])
     relay.end()
-    return relay, b"".join(sent)
+    return relay, sent
 
 
 @given(TEXTS, st.lists(st.integers(min_value=0), max_size=20), st.booleans(), st.booleans())
@@ -52,6 +52,75 @@ def test_pieces_make_no_difference(
     assert sent == events + (USAGE if wants_usage else b"")
     assert b"".join(relay.kept).startswith(events)
     assert relay.written().pieces == sum(bool(text) for text in texts)
+
+
+@given(
+    st.lists(st.text(max_size=6), min_size=5, max_size=12),
+    st.lists(
+        st.tuples(st.integers(min_value=0), st.integers(0, 2), st.sampled_from(b'"{},:\n\\ax')),
+        max_size=3,
+    ),
+)
+def test_events_that_come_together_are_read_as_one_by_one(
+    texts: list[str], edits: list[tuple[int, int, int]]
+) -> None:
+    first, ending = delta("a"), delta(None, "stop") + USAGE + DONE
+    events = bytearray(b"".join(map(delta, texts)))
+    for place, removed, put in edits:
+        place %= len(events)
+        events[place : place + removed] = bytes([put])
+    same_together_as_alone(first, bytes(events), ending)
+
+
+def same_together_as_alone(first: bytes, events: bytes, ending: bytes) -> Relay:
+    stream = first + events + ending
+    each = [end + 2 for end in range(len(stream)) if stream[end : end + 2] == b"\n\n"]
+    together, sent = relayed(stream, [len(first)], wants_usage=False)
+    alone, sent_alone = relayed(stream, each, wants_usage=False)
+    assert sent == sent_alone
+    assert together.error == alone.error
+    assert together.usage == alone.usage
+    assert b"".join(together.kept) == b"".join(alone.kept)
+    return together
+
+
+def alike(*contents: bytes, opening: bytes = b"{", usage: bytes = b"null") -> bytes:
+    """Events that differ in what stands as their content, whether it is JSON or not."""
+    event = b'data: %b"choices":[{"index":0,"delta":{"content":%b}}],"usage":%b}\n\n'
+    return b"".join(event % (opening, content, usage) for content in contents)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        alike(b'"a"', b'["b"', b'"c"]', b'"d","e"', b'"f"'),
+        alike(b'"a"', b'"b', b'c"', b'"d","e"', b'"f"'),
+        alike(b'"a"', b'"b"', b'"c"\n', b'"d"', b'"e"'),
+        alike(*[b'"a"'] * 6, opening=b"{\n"),
+        alike(*[b'"a"'] * 6, opening=b'{"n":01,'),
+        alike(*[b'"a"'] * 6)[6:],
+        alike(*[b'"a"'] * 6).replace(b"data: ", b"dada: "),
+        alike(*[b'"\xff"'] * 6),
+    ],
+)
+def test_what_is_broken_is_found_among_events_that_are_alike(events: bytes) -> None:
+    assert same_together_as_alone(delta("a"), events, DONE).error
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        alike(b'"a"', b"null", b"7", b'["b"]', b'"c"'),
+        alike(*[b'"a\\"\\u00e9"'] * 6),
+        alike(*[b'"a"'] * 6, usage=b'{"prompt_tokens":1,"completion_tokens":2}'),
+        alike(*[b'"a"'] * 6, opening=b'{"content":"b",'),
+        alike(*[b'"a"'] * 6).replace(b"data: ", b"data:"),
+        alike(*[b'"a"'] * 6).replace(b"data: ", b"event: chunk\ndata: "),
+        alike(*[b'"a"'] * 6).replace(b"[{", b"[\ndata: {"),
+    ],
+)
+def test_what_is_unusual_is_passed_on_among_events_that_are_alike(events: bytes) -> None:
+    assert same_together_as_alone(delta("a"), events, DONE).complete
 
 
 @given(st.binary(max_size=200), st.lists(st.integers(min_value=0), max_size=8))

@@ -104,6 +104,11 @@ class Attempt:
         self._failure: UpstreamFailure | None = None
         """Why no usable answer came."""
         self._relay: Relay | None = None
+        self.forwarded = False
+        """Whether bytes of this attempt have gone to the caller, after which nothing can be tried
+        again."""
+        self._last = b""
+        """What came of a stream together with its end."""
         self._headers: Headers = []
         self._number = 0
         self._quota: Quota | None = None
@@ -117,11 +122,6 @@ class Attempt:
         """Whether its hold stands in the journal, or is about to."""
         self.ended = False
         """Whether it was settled."""
-
-    @property
-    def forwarded(self) -> bool:
-        """Whether bytes of this attempt have reached the caller."""
-        return self._relay is not None and self._relay.forwarded
 
     async def run(self, headers: Headers) -> Failed | None:
         """Ask the target. None when the caller has the whole answer and it is recorded."""
@@ -159,12 +159,7 @@ class Attempt:
                 return Failed(busy, elsewhere=True)
             self._quota = quota
         if request.stream:
-            self._relay = Relay(
-                self._forward,
-                self._stop_listening,
-                wants_usage=request.wants_usage,
-                choices=request.choices,
-            )
+            self._relay = Relay(wants_usage=request.wants_usage, choices=request.choices)
         self._send(fresh=False)
         return None
 
@@ -174,7 +169,7 @@ class Attempt:
             b"POST",
             self._request.endpoint.path,
             self._request.payload(self.target, self._hold.limit or None),
-            self._relay.feed if self._relay is not None else None,
+            self._relay_on if self._relay is not None else None,
             self._answered,
             fresh=fresh,
         )
@@ -200,18 +195,21 @@ class Attempt:
         if self._exchange is not None:
             self._exchange.cancel()
 
-    def _forward(self, data: bytes) -> None:
-        assert self._exchange is not None
-        if self._claim is not None and not self._claim.take(self):
-            return
-        if self._headers:
-            self._sink.begin(self._headers, self._exchange)
-            self._headers = []
-        self._sink.write(data)
-
-    def _stop_listening(self) -> None:
-        if self._exchange is not None:
-            self._exchange.stop_listening()
+    def _relay_on(self, data: bytes) -> None:
+        """A piece of the stream has come."""
+        exchange, relay = self._exchange, self._relay
+        assert exchange is not None
+        assert relay is not None
+        passed = relay.feed(data)
+        if relay.complete:
+            self._last = passed  # It follows with the end, in one write.
+        elif passed and (self._claim is None or self._claim.take(self)):
+            if not self.forwarded:
+                self.forwarded = True
+                self._sink.begin(self._headers, exchange)
+            self._sink.write(passed)
+        if relay.complete or relay.error is not None:
+            exchange.stop_listening()
 
     # What came of it
 
@@ -265,16 +263,16 @@ class Attempt:
     def _deliver(self) -> None:
         """The end stands in the journal."""
         self._gateway.purse.settle(self._hold, self._spent)
-        exchange, relay, headers = self._exchange, self._relay, self._headers
+        exchange, relay = self._exchange, self._relay
         assert exchange is not None
         try:
             if relay is None:
-                headers.append((b"x-noria-cost-nano", b"%d" % self._spent))
-                self._sink.answer(headers, exchange.body)
+                self._headers.append((b"x-noria-cost-nano", b"%d" % self._spent))
+                self._sink.answer(self._headers, exchange.body)
             else:
-                if headers:
-                    self._sink.begin(headers, exchange)
-                self._sink.finish(relay.last_bytes)
+                if not self.forwarded:
+                    self._sink.begin(self._headers, exchange)
+                self._sink.finish(self._last + relay.last_bytes)
         finally:
             self._report(None)
 
@@ -389,7 +387,7 @@ class Attempt:
             is_targets_fault=True,
         )
         relay = self._relay
-        if relay is not None and relay.forwarded:
+        if relay is not None and self.forwarded:
             failed.final = True
             failed.error.message = f"{name} broke off. {failure.message}"
             failed.usage = relay.usage or self._estimate_stream(relay)

@@ -90,7 +90,6 @@ class Exchange:
 
     def stop_listening(self) -> None:
         """The answer is known to be complete though the connection has not said so."""
-        self.on_stream = None
         self._end(None)
 
     def pause(self) -> None:
@@ -140,6 +139,7 @@ class Exchange:
 
     def _end(self, failure: UpstreamFailure | None) -> None:
         on_end, self._on_end = self._on_end, None
+        self.on_stream = None  # Whoever listens keeps this: together they would be a cycle.
         if on_end is not None:
             on_end(failure)
 

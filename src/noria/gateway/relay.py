@@ -8,15 +8,15 @@ did not ask for it, and the end of the stream is kept back until it stands in th
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from operator import itemgetter, methodcaller
 from typing import Any
 
 import orjson
 
+from noria.gateway.leading import leading_parts
 from noria.models import usage_of
-from noria.models.wire import CARRIAGE_RETURN
+from noria.models.wire import CARRIAGE_RETURN, LINE_FEED
 from noria.models.wire import events as data_of_events
 from noria.types import Usage
 
@@ -24,34 +24,19 @@ __all__ = ["Relay", "Written"]
 
 _MOST_EVENT_BYTES = 4 * 1024 * 1024
 _DONE = b"data: [DONE]\n\n"
-_LAST = b"\n\ndata: [DONE]"
-_BETWEEN = b"\n\ndata: "
 _OTHER_LINES = (b":", b"event:", b"id:", b"retry:")
 _loads = orjson.loads
-_choices = itemgetter("choices")
-_usage = methodcaller("get", "usage")
 
 
 class Relay:
     """One stream from an upstream to a caller.
 
     Args:
-        write: takes the bytes for the caller.
-        done: called once, when the stream is known to be complete or to be broken.
         wants_usage: whether the caller asked for the usage chunk.
         choices: how many answers must end.
     """
 
-    def __init__(
-        self,
-        write: Callable[[bytes], None],
-        done: Callable[[], None],
-        *,
-        wants_usage: bool,
-        choices: int,
-    ) -> None:
-        self._write = write
-        self._done = done
+    def __init__(self, *, wants_usage: bool, choices: int) -> None:
         self._wants_usage = wants_usage
         self._choices = choices
         self._tail = b""
@@ -59,17 +44,15 @@ class Relay:
         """The events, as they came."""
         self.usage: Usage | None = None
         self.first_token_ns: int | None = None
-        self.forwarded = False
-        """Whether a byte has gone to the caller, after which nothing can be tried again."""
         self.complete = False
         """The stream came to its proper end."""
         self.error: str | None = None
         """What broke it, when the upstream itself said so or sent what is no event."""
 
-    def feed(self, data: bytes) -> None:
-        """Take the next bytes from the upstream."""
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes from the upstream. Gives what is to go to the caller."""
         if self.complete or self.error is not None:
-            return
+            return b""
         if self._tail:
             data = self._tail + data
         if CARRIAGE_RETURN in data:
@@ -79,17 +62,12 @@ class Relay:
             self._tail = data
             if len(data) > _MOST_EVENT_BYTES:
                 self.error = "The upstream server sent an event of over 4 MiB."
-                self._done()
-            return
+            return b""
         self._tail = data[end:]
         events = data[:end]
         passed = self._look(events)
         self.kept.append(events if self.error is None else passed)
-        if passed:
-            self.forwarded = True
-            self._write(passed)
-        if self.complete or self.error is not None:
-            self._done()
+        return passed
 
     def end(self) -> None:
         """The upstream's answer is over. Without `[DONE]` it counts if every choice finished."""
@@ -111,13 +89,13 @@ class Relay:
 
     def _look(self, events: bytes) -> bytes:
         """Search whole events; give what may be passed on."""
+        at, together = 0, False
         passed = []
-        at, listed = 0, False
         while at < len(events) and not self.complete and self.error is None:
-            if self.first_token_ns is not None and not listed:
-                end = at + _leading_parts(events[at:])
+            if self.first_token_ns is not None and not together:
+                end = at + leading_parts(events[at:])
                 passed.append(events[at:end])
-                listed = True  # Once: what is a list to its end was nearly all of it.
+                together = True  # Once: what can be read so was nearly all of it.
             else:
                 blank = events.find(b"\n\n", at)
                 end = blank + 2 if blank >= 0 else len(events)
@@ -128,13 +106,16 @@ class Relay:
 
     def _passes(self, event: bytes) -> bool:
         """Look at one event closely. Tells whether it may be passed on."""
-        if not event.startswith(b"data:"):
-            if event and not event.startswith(_OTHER_LINES):
+        if LINE_FEED not in event and event.startswith(b"data:"):  # as nearly all are
+            text = event[5:].strip()
+        else:
+            if event and not event.startswith((b"data:", *_OTHER_LINES)):
                 self.error = "The upstream server sent what is no event stream."
                 return False
-            if b"\ndata:" not in event:
+            lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
+            if not lines:
                 return True
-        text = event[event.index(b"data:") + 5 :].strip()
+            text = b"\n".join(lines).strip()
         if text == b"[DONE]":
             self.complete = True
             return False
@@ -173,39 +154,18 @@ class Written:
         for data in data_of_events(b"".join(events)):
             for choice in _loads(data).get("choices") or ():
                 written.pieces += _carries(choice)
-                written.text_bytes += len(_text(choice))
+                written.text_bytes += len(_text(_delta(choice)))
                 written.finished += bool(isinstance(choice, dict) and choice.get("finish_reason"))
         return written
 
 
-def _leading_parts(events: bytes) -> int:
-    """How many bytes, from the first on, are further parts of an answer and nothing else, as
-    nearly all events are. They are parsed as one list, which takes half the time of parsing each
-    by itself."""
-    texts = events[6:-2].removesuffix(_LAST)
-    joined = texts.replace(_BETWEEN, b",")
-    count = 1 + (len(texts) - len(joined)) // (len(_BETWEEN) - 1)
-    try:
-        chunks = _loads(b"[%b]" % joined)
-        if len(chunks) != count or not events.startswith(b"data: "):
-            return 0
-        if all(map(_choices, chunks)) and not any(map(_usage, chunks)):
-            return len(texts) + 8
-        for place, chunk in enumerate(chunks):
-            if not chunk["choices"] or chunk.get("usage"):
-                return len(events) - len(events.split(b"\n\n", place)[place])
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        pass
-    return 0
-
-
 def _carries(choice: Any) -> bool:
     """Whether a part of an answer is in it."""
-    return bool(_text(choice) or _delta(choice).get("tool_calls"))
-
-
-def _text(choice: Any) -> str:
     delta = _delta(choice)
+    return bool(_text(delta) or delta.get("tool_calls"))
+
+
+def _text(delta: dict[str, Any]) -> str:
     text = delta.get("content") or delta.get("reasoning_content")
     return text if isinstance(text, str) else ""
 

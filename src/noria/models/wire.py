@@ -7,9 +7,9 @@ from typing import Any
 
 from noria.types import Usage
 
-__all__ = ["CARRIAGE_RETURN", "events", "usage_of"]
+__all__ = ["CARRIAGE_RETURN", "LINE_FEED", "events", "usage_of"]
 
-CARRIAGE_RETURN, _LINE_FEED = b"\r\n"
+CARRIAGE_RETURN, LINE_FEED = b"\r\n"
 """As numbers: for a piece of bytes `in` raises and forgets an exception first."""
 
 
@@ -65,7 +65,7 @@ def events(stream: bytes) -> Iterator[bytes]:
     if CARRIAGE_RETURN in stream:
         stream = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     for block in stream.split(b"\n\n"):
-        if block.startswith(b"data: ") and _LINE_FEED not in block:  # as nearly all are
+        if block.startswith(b"data: ") and LINE_FEED not in block:  # as nearly all are
             data = block[6:]
         else:
             data = b"\n".join(
