@@ -285,29 +285,35 @@ def from_nanoseconds(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds // 1000 / 1_000_000, UTC)
 
 
-# Ids sort by time. A span id is 64 bits: 52 of microseconds (until the year 2112), made to rise
-# with every id of this process, and 12 that tell processes apart. A trace id adds 64 random bits.
+# Ids sort by time. A span id is 64 bits: 52 of microseconds (until the year 2112), made to
+# rise with every id of this process, and 12 that tell processes apart. A trace id adds 64 random bits.
 # Both are the sizes of OpenTelemetry, so that foreign spans keep their own ids.
 _random = random.Random()  # noqa: S311 - ids are not secrets
-_tag = _random.getrandbits(12)
+_tag = ""
 _last = 0
+_endings: list[str] = []
+_MOST_ENDINGS = 256
 
 
-def _after_fork() -> None:
+def _seed() -> None:
     global _tag
     _random.seed()
-    _tag = _random.getrandbits(12)
+    _tag = f"{_random.getrandbits(12):03x}"
+    _endings.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_seed()
+os.register_at_fork(after_in_child=_seed)
 
 
 def new_span_id() -> str:
     """A new id of 16 hexadecimal digits, greater than every earlier one of this process."""
     global _last
     now = time.time_ns() // 1000
-    _last = now if now > _last else _last + 1
-    return f"{_last << 12 | _tag:016x}"
+    if now <= _last:
+        now = _last + 1
+    _last = now
+    return "%013x" % now + _tag  # noqa: UP031 - half the time of an f-string
 
 
 def new_trace_id(first: str | None = None) -> str:
@@ -316,4 +322,10 @@ def new_trace_id(first: str | None = None) -> str:
     Args:
         first: the new id of the span that begins the trace, which the trace's then begins with.
     """
-    return f"{first or new_span_id()}{_random.getrandbits(64):016x}"
+    try:
+        ending = _endings.pop()
+    except IndexError:
+        # Drawn many at once, since each call of a model takes one.
+        ending, *more = _random.randbytes(8 * _MOST_ENDINGS).hex(" ", 8).split()
+        _endings.extend(more)
+    return (first or new_span_id()) + ending

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 
 import pytest
 from hypothesis import given
@@ -23,13 +25,16 @@ from noria.models.prices import (
 from noria.types import Usage
 
 rate = st.integers(0, 10**12)
+whole_rate = st.integers(0, 10**6).map(lambda nano: nano * 10**6)
+"""Whole nano-dollars for each token, as nearly all are."""
 tokens = st.integers(0, 10_000_000)
 
 
 @st.composite
 def token_prices(draw: st.DrawFn) -> TokenPrice:
     starts = [0, *sorted(draw(st.sets(st.integers(1, 1_000_000), max_size=3)))]
-    tiers = tuple(Rates(start, *(draw(rate) for _ in range(5))) for start in starts)
+    rates = draw(st.sampled_from([rate, whole_rate]))
+    tiers = tuple(Rates(start, *(draw(rates) for _ in range(5))) for start in starts)
     return TokenPrice(tiers, per_request=draw(st.integers(0, 10**9)))
 
 
@@ -85,6 +90,15 @@ def test_compute_is_bounded_by_its_seconds(per_second: int, ms: float, more: flo
     cost = price.cost(Usage(compute_ms=ms))
     assert cost >= Decimal(ms) / 1000 * per_second
     assert cost <= price.bound(0, 0, ms / 1000 + 0.000_001 + more)
+
+
+@given(token_prices(), tokens, tokens)
+def test_tokens_cost_their_rate_and_the_sum_is_rounded_up_once(
+    price: TokenPrice, used: int, made: int
+) -> None:
+    *_, tier = [tier for tier in price.tiers if not tier.above or tier.above < used]
+    exact = Fraction(used * tier.input + made * tier.output, 10**6) + price.per_request
+    assert price.cost(Usage(input_tokens=used, output_tokens=made)) == ceil(exact)
 
 
 def test_cached_and_reasoning_tokens_have_their_own_rates() -> None:

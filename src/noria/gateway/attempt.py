@@ -55,15 +55,15 @@ class Claim:
         return self.winner is attempt
 
 
-def _reporting(step: Callable[[Attempt], Failed | None]) -> Callable[[Attempt], None]:
+def _reporting(step: Callable[..., Failed | None]) -> Callable[..., None]:
     """A step of an attempt that says itself what went wrong in it, if anything."""
 
     @wraps(step)
-    def take(attempt: Attempt) -> None:
+    def take(attempt: Attempt, *told: UpstreamFailure | None) -> None:
         if attempt.ended:
             return  # The caller has left meanwhile.
         try:
-            failed = step(attempt)
+            failed = step(attempt, *told)
         except RealRequestForbidden as forbidden:
             failed = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
         except Exception:
@@ -101,8 +101,6 @@ class Attempt:
         self._sink = sink
         self._claim = claim
         self._exchange: Exchange | None = None
-        self._failure: UpstreamFailure | None = None
-        """Why no usable answer came."""
         self._relay: Relay | None = None
         self.forwarded = False
         """Whether bytes of this attempt have gone to the caller, after which nothing can be tried
@@ -170,13 +168,9 @@ class Attempt:
             self._request.endpoint.path,
             self._request.payload(self.target, self._hold.limit or None),
             self._relay_on if self._relay is not None else None,
-            self._answered,
+            self._conclude,
             fresh=fresh,
         )
-
-    def _answered(self, failure: UpstreamFailure | None) -> None:
-        self._failure = failure
-        self._conclude()
 
     def _report(self, failed: Failed | None) -> None:
         """Tell whoever waits for the outcome."""
@@ -214,8 +208,9 @@ class Attempt:
     # What came of it
 
     @_reporting
-    def _conclude(self) -> Failed | None:
-        exchange, relay, failure = self._exchange, self._relay, self._failure
+    def _conclude(self, failure: UpstreamFailure | None) -> Failed | None:
+        """The exchange has ended. `failure` says why no usable answer came."""
+        exchange, relay = self._exchange, self._relay
         assert exchange is not None
         if failure is not None:
             if failure.code == "upstream_reset" and not (exchange.fresh or exchange.started):

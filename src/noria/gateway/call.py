@@ -16,7 +16,7 @@ from noria.gateway.hedge import run_hedged
 from noria.gateway.limits import Counted
 from noria.gateway.recorder import CallRecord
 from noria.gateway.request import Request
-from noria.gateway.routing import backoff, order
+from noria.gateway.routing import Breaker, backoff, order
 from noria.gateway.sink import Sink
 from noria.gateway.tracing import Trace
 from noria.models import Route, Target
@@ -59,6 +59,8 @@ class Call:
         self._hedge_seconds = route.hedge_seconds if route is not None else None
         self._attempt: Attempt | None = None
         """The attempt that is not settled yet, or the one that answered."""
+        self._breaker: Breaker | None = None
+        """That of the first target, once `begin` has asked for it."""
         self._failed_at_once: Failed | None = None
         """How the attempt failed that `begin` has made."""
         self._task: asyncio.Task[None] | None = None
@@ -102,7 +104,8 @@ class Call:
     def _attempt_at_once(self) -> Attempt | None:
         """The first attempt, if nothing has to be waited for before it."""
         target, record, gateway = self._targets[0], self._record, self._gateway
-        if self._hedge_seconds is not None or gateway.breakers[target].open:
+        breaker = self._breaker = gateway.breakers[target]
+        if self._hedge_seconds is not None or breaker.open:
             return None
         if record.place is not None:
             return None  # Its trace's mark must be asked for.
@@ -111,11 +114,14 @@ class Call:
             return None
         _, limit, amount = self._bound(target, accounts)
         hold = gateway.purse.take(accounts, amount, limit)
-        return None if hold is None else self._make(target, hold)
+        if hold is None:
+            return None
+        return Attempt(gateway, record, self._request, target, hold, self._sink)
 
     def _first_has_ended(self, failed: Failed | None) -> None:
         if failed is None:
-            self._gateway.breakers[self._targets[0]].succeeded()
+            assert self._breaker is not None
+            self._breaker.succeeded()
             self.count_out()
         else:
             self._failed_at_once = failed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from operator import attrgetter
 from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
@@ -17,6 +18,8 @@ from noria.store.journal import frame
 from noria.types import Status, Usage, new_span_id, new_trace_id
 
 __all__ = ["CallRecord"]
+
+_lease_id = attrgetter("lease_id")
 
 
 class CallRecord:
@@ -60,18 +63,16 @@ class CallRecord:
         """
         number = self.attempts
         self.attempts = number + 1
-        meta: dict[str, Any] = {
-            "t": "attempt" if number else "hold",
-            "id": self.span_id,
-            "n": number,
-            "target": target.name,
-            "at": time.time_ns() if number else self.at_ns,
-            "hold": hold.amount,
-            "leases": [account.lease_id for account in hold.accounts],
-        }
+        if number:
+            meta = {"t": "attempt", "id": self.span_id, "at": time.time_ns()}
+        else:
+            meta = self._identity("hold")
+        meta["n"] = number
+        meta["target"] = target.name
+        meta["hold"] = hold.amount
+        meta["leases"] = list(map(_lease_id, hold.accounts))
         if number:
             return number, frame(meta)
-        self._identify(meta)
         return number, frame(meta, self.raw if self.content else b"")
 
     def settle(self, number: int, cost: int, code: str, error: str, usage: Usage | None) -> None:
@@ -152,9 +153,8 @@ class CallRecord:
             self._never_held(Status.CANCELLED, {})
 
     def _never_held(self, status: Status, why: dict[str, Any]) -> None:
-        meta = {"t": "span", "id": self.span_id, "at": self.at_ns, "status": status}
-        meta |= {"ms": self.elapsed_ms(), "cost": 0} | why
-        self._identify(meta)
+        meta = self._identity("span") | why
+        meta |= {"status": status, "ms": self.elapsed_ms(), "cost": 0}
         try:
             self.journal.append(meta, self.raw if self.content else b"", b"")
         except StoreUnavailable:
@@ -171,18 +171,22 @@ class CallRecord:
         """Milliseconds since the call began."""
         return (time.monotonic_ns() - self.started_ns) // 1000 / 1000
 
-    def _identify(self, meta: dict[str, Any]) -> None:
-        """Say which call it is, and whose."""
+    def _identity(self, record: str) -> dict[str, Any]:
+        """A record of the call's beginning: which call it is, and whose."""
         request, key, place = self.request, self.key, self.place
-        meta["trace"] = self.trace_id
-        meta["kind"] = self.endpoint.kind
-        meta["model"] = request.model if request else None
-        meta["key"] = key.id
-        meta["stream"] = request.stream if request else False
-        meta["content"] = self.content
+        meta: dict[str, Any] = {
+            "t": record,
+            "id": self.span_id,
+            "at": self.at_ns,
+            "trace": self.trace_id,
+            "kind": self.endpoint.kind,
+            "model": request.model if request is not None else None,
+            "key": key.id,
+            "team": key.team,
+            "user": key.user,
+            "stream": request.stream if request is not None else False,
+            "content": self.content,
+        }
         if place is not None:
             meta["parent"], meta["app"] = place.span_id, place.app
-        if key.team is not None:
-            meta["team"] = key.team
-        if key.user is not None:
-            meta["user"] = key.user
+        return meta

@@ -89,15 +89,28 @@ class TokenPrice(Price):
     per_request: int = 0
     """Nano-dollars for the call itself."""
 
+    _by_token: tuple[int, int, int, int] | None = field(init=False, repr=False)
+    """Whole nano-dollars for a token of input, of output, and the dearest of either, where that is
+    all there is to say, as of nearly all prices: to divide large numbers takes time, and both
+    `cost` and `bound` are on the path of each call."""
+
+    def __post_init__(self) -> None:
+        first = self.tiers[0]
+        rates = (first.input, first.output, first.dearest_input, first.dearest_output)
+        simple = len(self.tiers) == 1 and not any(rate % _MILLION for rate in rates)
+        by_token = tuple(rate // _MILLION for rate in rates) if simple else None
+        object.__setattr__(self, "_by_token", by_token)
+
     @override
     def cost(self, usage: Usage) -> int:
+        plain = not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens)
+        if plain and self._by_token is not None:
+            used, made, _, _ = self._by_token
+            return usage.input_tokens * used + usage.output_tokens * made + self.per_request
         rates = self.tiers[0]
         for tier in self.tiers:
             if usage.input_tokens > tier.above:
                 rates = tier
-        if not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens):
-            total = usage.input_tokens * rates.input + usage.output_tokens * rates.output
-            return -(-total // _MILLION) + self.per_request
         cached = min(usage.cached_tokens, usage.input_tokens)
         written = min(usage.cache_write_tokens, usage.input_tokens - cached)
         reasoning = min(usage.reasoning_tokens, usage.output_tokens)
@@ -112,10 +125,9 @@ class TokenPrice(Price):
 
     @override
     def bound(self, input_tokens: int, output_tokens: int, seconds: float) -> int:
-        if len(self.tiers) == 1:  # by far the most; this is on the path of every request
-            tier = self.tiers[0]
-            total = input_tokens * tier.dearest_input + output_tokens * tier.dearest_output
-            return -(-total // _MILLION) + self.per_request
+        if self._by_token is not None:
+            _, _, used, made = self._by_token
+            return input_tokens * used + output_tokens * made + self.per_request
         total = max(
             input_tokens * tier.dearest_input + output_tokens * tier.dearest_output
             for tier in self._within_reach(input_tokens)

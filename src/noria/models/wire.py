@@ -25,18 +25,16 @@ def usage_of(reply: dict[str, Any]) -> Usage | None:
     prompt: Any = usage.get("prompt_tokens")
     completion: Any = usage.get("completion_tokens")
     total: Any = usage.get("total_tokens")
+    proper = type(prompt) is type(completion) is type(total) is int and prompt >= 0 <= completion
+    if proper and total == prompt + completion and len(usage) == 3:
+        return Usage(prompt, completion)  # All that many servers say.
     if not isinstance(prompt, int):
         return None
-    proper = type(completion) is type(total) is int and prompt >= 0 <= completion
     if not proper:
         prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
         total = _count(usage, "total_tokens")
-    hidden = total - prompt - completion
-    if hidden < 0:
-        hidden = 0
-    found = Usage(prompt, completion + hidden, 0, hidden)
-    if proper and len(usage) == 3:
-        return found  # All that many servers say.
+    hidden = max(0, total - prompt - completion)
+    found = Usage(prompt, completion + hidden)
     read = _details(usage, "prompt_tokens_details")
     written = _details(usage, "completion_tokens_details")
     compute = usage.get("compute_ms", 0.0)
