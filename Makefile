@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check setup soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings bench-judge bench-votes clean
+.PHONY: serve test check setup wheel test-compiled soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings bench-judge bench-votes clean
 
 serve: .venv/core
 	$(BIN)/noria serve
@@ -18,10 +18,28 @@ check: .venv/dev
 
 setup: .venv/dev
 
+# The path of a request compiled to C: from a copy, since what mypyc makes lies beside its sources.
+COMPILED := build/compiled
+$(COMPILED): .venv/dev pyproject.toml $(shell find src -name '*.py')
+	rm -rf build && mkdir -p build/copy
+	cp -r pyproject.toml README.md LICENSE NOTICE src build/copy
+	HATCH_BUILD_HOOK_ENABLE_MYPYC=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
+	  --no-deps --no-build-isolation --wheel-dir build/dist build/copy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ build/dist/*.whl
+
+wheel: $(COMPILED)
+	mkdir -p dist && cp build/dist/*.whl dist
+
+# The stand-ins of test_link are no pools to compiled code, which checks what it is given.
+test-compiled: $(COMPILED)
+	PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile tests/gateway \
+	  --ignore tests/gateway/test_link.py
+
 soak: .venv/dev
 	$(BIN)/python -m tests.soak
 
 bench-gateway: .venv/dev
+	command -v cc >/dev/null && $(MAKE) $(COMPILED) || echo "no C compiler: the pure Python alone"
 	$(BIN)/python benchmarks/gateway/run.py
 
 bench-store: .venv/dev
@@ -61,4 +79,4 @@ bench-apps: .venv/dev
 	@touch $@
 
 clean:
-	rm -rf .venv
+	rm -rf .venv build dist

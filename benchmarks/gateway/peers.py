@@ -23,6 +23,7 @@ from load import Target
 
 __all__ = ["PEERS", "Peer", "Running", "free_port", "wait_open"]
 
+COMPILED = Path(__file__).parents[2] / "build" / "compiled"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "noria" / "benchmarks"
 
 
@@ -178,6 +179,19 @@ budget = "1000000 USD/week"
     return [*noria, "serve"], {}, target
 
 
+def _start_compiled(
+    folder: Path, mock_port: int, port: int
+) -> tuple[list[str], dict[str, str], Target]:
+    """The same with the path of a request compiled to C, as the wheel has it."""
+    command, environ, target = _start_noria(folder, mock_port, port)
+    return command, environ | {"PYTHONPATH": str(COMPILED)}, target
+
+
+def _find_compiled() -> None:
+    if not COMPILED.is_dir():
+        raise RuntimeError(f"there is no {COMPILED}; `make wheel` makes it")
+
+
 # TensorZero: a Rust gateway whose wheel can serve HTTP
 
 
@@ -295,6 +309,7 @@ def _start_portkey(
 
 PEERS = {
     "noria": Peer("noria", "this checkout", lambda: None, _start_noria, slow=False),
+    "compiled": Peer("noria", "the wheel", _find_compiled, _start_compiled, slow=False),
     "tensorzero": Peer(
         "TensorZero",
         "2026.6.0",

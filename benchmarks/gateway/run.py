@@ -242,18 +242,21 @@ def _bracket(value: float) -> str:
 
 
 def _ratios(rows: list[Figures]) -> list[str]:
-    ours = next((row for row in rows if row.name == "noria"), None)
-    if ours is None or len(rows) < 2:
-        return []
-    lines = ["", "| times noria's door | CPU a request | CPU a stream | CPU a slow stream |"]
-    lines += ["|---|---|---|---|"]
-    lines += [
-        f"| {row.name} | {row.cpu_plain / ours.cpu_plain:,.1f} "
-        f"| {row.cpu_stream / ours.cpu_stream:,.1f} "
-        f"| {row.cpu_paced / ours.cpu_paced:,.1f} |"
-        for row in rows
-        if row is not ours
-    ]
+    peers = [row for row in rows if row.name != "noria"]
+    lines = []
+    for ours in rows:
+        if peers and ours.name == "noria":
+            lines += [
+                "",
+                f"| times noria's door, {ours.version} | a request | a stream | a slow stream |",
+                "|---|---|---|---|",
+            ]
+            lines += [
+                f"| {row.name} | {row.cpu_plain / ours.cpu_plain:,.1f} "
+                f"| {row.cpu_stream / ours.cpu_stream:,.1f} "
+                f"| {row.cpu_paced / ours.cpu_paced:,.1f} |"
+                for row in peers
+            ]
     return lines
 
 

@@ -97,8 +97,8 @@ def answers(folder: Path, number: int) -> None:
 
 
 async def _answers(config: Config, folder: Path, number: int) -> None:
+    from noria.gateway.endpoint import Endpoint
     from noria.gateway.inside import complete
-    from noria.gateway.request import Endpoint
     from noria.gateway.tracing import Place, Trace
 
     db = open_database(config)

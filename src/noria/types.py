@@ -285,8 +285,8 @@ def from_nanoseconds(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds // 1000 / 1_000_000, UTC)
 
 
-# Ids sort by time. A span id is 64 bits: 52 of microseconds (until the year 2112), made to
-# rise with every id of this process, and 12 that tell processes apart. A trace id adds 64 random bits.
+# Ids sort by time. A span id is 64 bits: 52 of microseconds (until the year 2112), made to rise
+# with every id of this process, and 12 that tell processes apart. A trace id adds 64 random bits.
 # Both are the sizes of OpenTelemetry, so that foreign spans keep their own ids.
 _random = random.Random()  # noqa: S311 - ids are not secrets
 _tag = ""

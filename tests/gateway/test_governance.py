@@ -19,8 +19,8 @@ from sqlalchemy import create_engine, make_url, text
 from noria.config import Config, load
 from noria.errors import ApiError
 from noria.gateway import open_gateway
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete
-from noria.gateway.request import Endpoint
 from noria.gateway.tracing import Place, Trace, here, span
 from noria.models import assemble
 from noria.store import (

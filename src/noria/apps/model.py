@@ -17,8 +17,8 @@ from noria.apps.plain import current_place, in_place
 from noria.apps.tools import Tools
 from noria.apps.typed import Form, Unreadable
 from noria.errors import AnswerError, ApiError, NoriaError
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete, stream
-from noria.gateway.request import Endpoint
 
 __all__ = ["AnswerStream", "Model"]
 

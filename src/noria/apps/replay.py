@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from noria.errors import ApiError, NoriaError
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete
-from noria.gateway.request import Endpoint
 from noria.gateway.tracing import here, span
 from noria.types import Label, SpanKind, Status
 

@@ -25,8 +25,8 @@ from noria.errors import ApiError, NoriaError, NotFound
 from noria.evals.arena.judging import keep_looks, label_of
 from noria.evals.evaluation.judging import asker
 from noria.evals.judge import Judge
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete
-from noria.gateway.request import Endpoint
 from noria.gateway.tracing import Place
 from noria.store import create_key, find_key_by_id, find_spans
 from noria.store.battles import ANYBODY, Battle, Turn, record_battle

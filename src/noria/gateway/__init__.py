@@ -9,7 +9,7 @@ from noria.lazy import load_on_use
 if TYPE_CHECKING:
     from noria.gateway.core import Application, Applications, Gateway
     from noria.gateway.door import Door
-    from noria.gateway.request import Endpoint
+    from noria.gateway.endpoint import Endpoint
     from noria.gateway.sink import Collector, Sink
     from noria.gateway.tracing import Marks, Place, Trace, Work, here, span
     from noria.gateway.worker import open_gateway, run_intake, run_worker
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _NAMES_OF = {
     "core": "Application Applications Gateway",
     "door": "Door",
-    "request": "Endpoint",
+    "endpoint": "Endpoint",
     "sink": "Collector Sink",
     "tracing": "Marks Place Trace Work here span",
     "worker": "open_gateway run_intake run_worker",

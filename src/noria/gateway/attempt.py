@@ -195,14 +195,14 @@ class Attempt:
         assert exchange is not None
         assert relay is not None
         passed = relay.feed(data)
-        if relay.complete:
+        if relay.over and relay.error is None:
             self._last = passed  # It follows with the end, in one write.
         elif passed and (self._claim is None or self._claim.take(self)):
             if not self.forwarded:
                 self.forwarded = True
                 self._sink.begin(self._headers, exchange)
             self._sink.write(passed)
-        if relay.complete or relay.error is not None:
+        if relay.over:
             exchange.stop_listening()
 
     # What came of it

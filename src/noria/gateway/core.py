@@ -16,11 +16,12 @@ from typing import Protocol
 from noria.config import Config
 from noria.errors import ApiError
 from noria.gateway.call import Call
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.keyring import KeyRing
 from noria.gateway.limits import Limits, Quota
 from noria.gateway.purse import Purse
 from noria.gateway.recorder import CallRecord
-from noria.gateway.request import Endpoint, Request, read_request
+from noria.gateway.request import Request, read_request
 from noria.gateway.routing import Breakers
 from noria.gateway.sink import Sink
 from noria.gateway.tracing import Marks, Place

@@ -23,11 +23,11 @@ from noria.errors import ApiError
 from noria.gateway.asgi import ASGIApp, run_asgi
 from noria.gateway.call import Call
 from noria.gateway.core import Gateway, may_use
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.incoming import Incoming
 from noria.gateway.joining import PLACE_HEADERS, named_place
 from noria.gateway.lane import Cancellable, Lane
 from noria.gateway.reception import Reception
-from noria.gateway.request import Endpoint
 from noria.store import Key
 
 __all__ = ["Door"]

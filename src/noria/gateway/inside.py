@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from noria.errors import ApiError, NoriaError
-from noria.gateway.request import Endpoint
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.sink import Collector
 from noria.gateway.tracing import stopped
 

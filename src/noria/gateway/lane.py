@@ -68,6 +68,8 @@ class Lane(asyncio.Protocol, Sink):
         """Whether the headers of a request are arriving."""
         self._awaited_seconds: float | None = None
         """How long the part may take that is arriving, of a request that is not complete."""
+        self._part = 0
+        """Counts the parts that have begun to arrive."""
         self._refusal: ApiError | None = None
         self._refused: ApiError | None = None
         """Said in place of an answer to what came last, when all before it is answered."""
@@ -105,7 +107,7 @@ class Lane(asyncio.Protocol, Sink):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
-        awaited = self._awaited_seconds
+        part = self._part
         self._piece_bytes = len(data)
         try:
             if self._head_open:
@@ -114,7 +116,7 @@ class Lane(asyncio.Protocol, Sink):
                 if self._head_bytes > 2 * self._bounds.header_bytes:
                     self._refuse_headers()
             self._parser.feed_data(data)
-            if self._awaited_seconds is not None and self._awaited_seconds is not awaited:
+            if self._awaited_seconds is not None and self._part != part:
                 self.deadline = self._door.now() + self._awaited_seconds
         except ApiError as refusal:
             self._refuse_connection(refusal)
@@ -166,6 +168,7 @@ class Lane(asyncio.Protocol, Sink):
         self._head_bytes = self._body_bytes = self._trailer_bytes = 0
         self._head_open = True
         self._awaited_seconds = self._bounds.header_seconds
+        self._part += 1
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -199,6 +202,7 @@ class Lane(asyncio.Protocol, Sink):
             self._refuse(objection)
         self._head_open = False
         self._awaited_seconds = bounds.body_seconds
+        self._part += 1
         expected = incoming.header(b"expect")
         if expected is not None and expected.lower() == b"100-continue" and self._current is None:
             assert self._transport is not None
@@ -230,8 +234,12 @@ class Lane(asyncio.Protocol, Sink):
         self._current = incoming
         self.deadline = _NEVER
         answerer = self._door.take(incoming, self)
-        if self._current is incoming:  # else it is answered already, and perhaps the next one begun
+        if self._is_at(incoming):  # else it is answered already, and perhaps the next one begun
             self._answerer = answerer
+
+    def _is_at(self, incoming: Incoming) -> bool:
+        """Whether this request is being answered."""
+        return self._current is incoming
 
     def done(self) -> None:
         """The whole answer was handed to the transport; go on with what was sent ahead."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.account import Hold
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.relay import Relay
-from noria.gateway.request import Endpoint, Request
+from noria.gateway.request import Request
 from noria.gateway.sink import Headers
 from noria.gateway.tracing import Place
 from noria.models import Target

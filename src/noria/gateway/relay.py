@@ -44,14 +44,22 @@ class Relay:
         """The events, as they came."""
         self.usage: Usage | None = None
         self.first_token_ns: int | None = None
-        self.complete = False
-        """The stream came to its proper end."""
+        self.over = False
+        """Whether nothing more is read of it."""
         self.error: str | None = None
         """What broke it, when the upstream itself said so or sent what is no event."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether the stream came to its proper end."""
+        return self.over and self.error is None
+
+    def _break(self, error: str) -> None:
+        self.over, self.error = True, error
+
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes from the upstream. Gives what is to go to the caller."""
-        if self.complete or self.error is not None:
+        if self.over:
             return b""
         if self._tail:
             data = self._tail + data
@@ -61,7 +69,7 @@ class Relay:
         if end < 2:
             self._tail = data
             if len(data) > _MOST_EVENT_BYTES:
-                self.error = "The upstream server sent an event of over 4 MiB."
+                self._break("The upstream server sent an event of over 4 MiB.")
             return b""
         self._tail = data[end:]
         events = data[:end]
@@ -71,11 +79,10 @@ class Relay:
 
     def end(self) -> None:
         """The upstream's answer is over. Without `[DONE]` it counts if every choice finished."""
-        if self.complete or self.error is not None:
+        if self.over:
             return
-        if self.written().finished >= self._choices:
-            self.complete = True
-        else:
+        self.over = True
+        if self.written().finished < self._choices:
             self.error = "The upstream server's stream ended before the answer did."
 
     @property
@@ -91,7 +98,7 @@ class Relay:
         """Search whole events; give what may be passed on."""
         at, together = 0, False
         passed = []
-        while at < len(events) and not self.complete and self.error is None:
+        while at < len(events) and not self.over:
             if self.first_token_ns is not None and not together:
                 end = at + leading_parts(events[at:])
                 passed.append(events[at:end])
@@ -110,27 +117,27 @@ class Relay:
             text = event[5:].strip()
         else:
             if event and not event.startswith((b"data:", *_OTHER_LINES)):
-                self.error = "The upstream server sent what is no event stream."
+                self._break("The upstream server sent what is no event stream.")
                 return False
             lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
             if not lines:
                 return True
             text = b"\n".join(lines).strip()
         if text == b"[DONE]":
-            self.complete = True
+            self.over = True
             return False
         try:
             chunk: Any = _loads(text)
             choices = chunk.get("choices")
         except (orjson.JSONDecodeError, AttributeError):
-            self.error = "The upstream server sent an event that is not JSON."
+            self._break("The upstream server sent an event that is not JSON.")
             return False
         if chunk.get("usage"):
             self.usage = usage_of(chunk)
             if not choices:
                 return self._wants_usage
         if not choices and "error" in chunk:
-            self.error = "The upstream server failed in mid-answer."
+            self._break("The upstream server failed in mid-answer.")
             return False
         if self.first_token_ns is None and any(map(_carries, choices or ())):
             self.first_token_ns = time.monotonic_ns()

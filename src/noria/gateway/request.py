@@ -6,36 +6,22 @@ else is the upstream's to judge and passes through unchanged.
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from noria.errors import ApiError
+from noria.gateway.endpoint import Endpoint
 from noria.models import Target
-from noria.types import SpanKind
 
-__all__ = ["Endpoint", "Request", "read_object", "read_request"]
+__all__ = ["Request", "read_object", "read_request"]
 
 _MOST_CHOICES = 128
 _MOST_MESSAGES = 100_000
 _UNKNOWN_COST = ("audio", "prediction", "web_search_options")
 _COSTLY = frozenset({*_UNKNOWN_COST, "service_tier", "tools"})
 """Fields that can add to what the messages and the reply cost."""
-
-
-class Endpoint(enum.Enum):
-    """The calls that reach a model."""
-
-    CHAT = ("/chat/completions", SpanKind.CHAT)
-    EMBEDDINGS = ("/embeddings", SpanKind.EMBEDDING)
-
-    def __init__(self, path: str, kind: SpanKind) -> None:
-        self.path = path.encode()
-        self.kind = kind
-        self.is_chat = kind is SpanKind.CHAT
-        """Whether it has messages, and a reply that a limit bounds."""
 
 
 @dataclass(slots=True)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from noria.errors import ApiError
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete
-from noria.gateway.request import Endpoint
 from noria.gateway.tracing import Place
 
 __all__ = ["embed_texts"]

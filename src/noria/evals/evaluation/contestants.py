@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.errors import ApiError, ConfigError
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete
-from noria.gateway.request import Endpoint
 from noria.gateway.tracing import Place, here
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from noria.errors import ApiError
 from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.folder import Folder
+from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete
-from noria.gateway.request import Endpoint
 from noria.gateway.tracing import Place
 
 if TYPE_CHECKING:
