@@ -20,7 +20,7 @@ setup: .venv/dev
 
 # The path of a request compiled to C: from a copy, since what mypyc makes lies beside its sources.
 COMPILED := build/compiled
-$(COMPILED): .venv/dev pyproject.toml $(shell find src -name '*.py')
+$(COMPILED): .venv/dev pyproject.toml $(shell find src -type f -not -name '*.pyc')
 	rm -rf build && mkdir -p build/copy
 	cp -r pyproject.toml README.md LICENSE NOTICE src build/copy
 	HATCH_BUILD_HOOK_ENABLE_MYPYC=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
@@ -39,7 +39,7 @@ soak: .venv/dev
 	$(BIN)/python -m tests.soak
 
 bench-gateway: .venv/dev
-	command -v cc >/dev/null && $(MAKE) $(COMPILED) || echo "no C compiler: the pure Python alone"
+	if command -v cc >/dev/null; then $(MAKE) $(COMPILED); else echo "no C compiler: pure Python alone"; fi
 	$(BIN)/python benchmarks/gateway/run.py
 
 bench-store: .venv/dev

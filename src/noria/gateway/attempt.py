@@ -195,7 +195,7 @@ class Attempt:
         assert exchange is not None
         assert relay is not None
         passed = relay.feed(data)
-        if relay.over and relay.error is None:
+        if relay.complete:
             self._last = passed  # It follows with the end, in one write.
         elif passed and (self._claim is None or self._claim.take(self)):
             if not self.forwarded:

@@ -64,17 +64,17 @@ class CallRecord:
         """
         number = self.attempts
         self.attempts = number + 1
+        blobs: tuple[bytes, ...] = ()
         if number:
             meta = {"t": "attempt", "id": self.span_id, "at": time.time_ns()}
         else:
             meta = self._identity("hold")
+            blobs = (self.raw if self.content else b"",)
         meta["n"] = number
         meta["target"] = target.name
         meta["hold"] = hold.amount
         meta["leases"] = list(map(_lease_id, hold.accounts))
-        if number:
-            return number, frame(meta)
-        return number, frame(meta, self.raw if self.content else b"")
+        return number, frame(meta, *blobs)
 
     def settle(self, number: int, cost: int, code: str, error: str, usage: Usage | None) -> None:
         """Close one attempt that failed; the call goes on."""
@@ -154,8 +154,8 @@ class CallRecord:
             self._never_held(Status.CANCELLED, {})
 
     def _never_held(self, status: Status, why: dict[str, Any]) -> None:
-        meta = self._identity("span") | why
-        meta |= {"status": status, "ms": self.elapsed_ms(), "cost": 0}
+        meta = self._identity("span")
+        meta |= {"status": status, "ms": self.elapsed_ms(), "cost": 0} | why
         try:
             self.journal.append(meta, self.raw if self.content else b"", b"")
         except StoreUnavailable:

@@ -16,7 +16,7 @@ import orjson
 
 from noria.gateway.leading import leading_parts
 from noria.models import usage_of
-from noria.models.wire import CARRIAGE_RETURN, LINE_FEED
+from noria.models.wire import CARRIAGE_RETURN, LINE_FEED, data_of
 from noria.models.wire import events as data_of_events
 from noria.types import Usage
 
@@ -115,14 +115,13 @@ class Relay:
         """Look at one event closely. Tells whether it may be passed on."""
         if LINE_FEED not in event and event.startswith(b"data:"):  # as nearly all are
             text = event[5:].strip()
+        elif event and not event.startswith((b"data:", *_OTHER_LINES)):
+            self._break("The upstream server sent what is no event stream.")
+            return False
+        elif not event.startswith(b"data:") and b"\ndata:" not in event:
+            return True
         else:
-            if event and not event.startswith((b"data:", *_OTHER_LINES)):
-                self._break("The upstream server sent what is no event stream.")
-                return False
-            lines = [line[5:] for line in event.split(b"\n") if line.startswith(b"data:")]
-            if not lines:
-                return True
-            text = b"\n".join(lines).strip()
+            text = data_of(event).strip()
         if text == b"[DONE]":
             self.over = True
             return False

@@ -147,9 +147,14 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
     messages = fields.get("messages")
     if not isinstance(messages, list) or not 0 < len(messages) <= _MOST_MESSAGES:
         raise _invalid("messages", "a list of at least one message", messages)
-    if not _all_plain(messages):
-        parts = [_has_parts(number, message) for number, message in enumerate(messages)]
-        request.has_parts = any(parts)
+    for number, message in enumerate(messages):
+        try:
+            if type(message["role"]) is type(message["content"]) is str:
+                continue  # as nearly all are
+        except (TypeError, KeyError):
+            pass
+        if _has_parts(number, message):
+            request.has_parts = True
     for name, value in fields.items():
         if name in _OPTIONAL and value is not None:
             types, within, what = _OPTIONAL[name]
@@ -162,17 +167,6 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
         request.stream = True
         options = fields.get("stream_options")
         request.wants_usage = bool(options and options.get("include_usage"))
-
-
-def _all_plain(messages: list[Any]) -> bool:
-    """Whether each message has a role and a text, as nearly all have."""
-    try:
-        for message in messages:
-            if not type(message["role"]) is type(message["content"]) is str:
-                return False
-    except (TypeError, KeyError):
-        return False
-    return True
 
 
 def _has_parts(number: int, message: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from noria.types import Usage
 
-__all__ = ["CARRIAGE_RETURN", "LINE_FEED", "events", "usage_of"]
+__all__ = ["CARRIAGE_RETURN", "LINE_FEED", "data_of", "events", "usage_of"]
 
 CARRIAGE_RETURN, LINE_FEED = b"\r\n"
 """As numbers: for a piece of bytes `in` raises and forgets an exception first."""
@@ -55,6 +55,12 @@ def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def data_of(event: bytes) -> bytes:
+    """The data of one event: that of all its lines of data."""
+    lines = event.split(b"\n")
+    return b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+
+
 def events(stream: bytes) -> Iterator[bytes]:
     """The data of each whole event of a server-sent stream, `[DONE]` left out.
 
@@ -66,10 +72,6 @@ def events(stream: bytes) -> Iterator[bytes]:
         if block.startswith(b"data: ") and LINE_FEED not in block:  # as nearly all are
             data = block[6:]
         else:
-            data = b"\n".join(
-                line[5:].removeprefix(b" ")
-                for line in block.split(b"\n")
-                if line.startswith(b"data:")
-            )
+            data = data_of(block)
         if data and data != b"[DONE]":
             yield data
