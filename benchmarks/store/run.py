@@ -24,6 +24,7 @@ from typing import Any
 import orjson
 
 from noria.config import Config, Store
+from noria.ids import new_span_id, new_trace_id
 from noria.store import (
     Database,
     Intake,
@@ -41,7 +42,7 @@ from noria.store import (
 )
 from noria.store.leases import Grant, grant
 from noria.store.text import index_text
-from noria.types import Budget, Subject, new_span_id, new_trace_id
+from noria.types import Budget, Subject
 
 DAYS = 30
 DAY_NS = 86_400_000_000_000

@@ -216,7 +216,7 @@ def test_a_server_runs_its_challenges(new_door: Callable[..., Door], fake: FakeP
 
 def test_a_share_is_a_share() -> None:
     from noria.evals.shadow import _drawn
-    from noria.types import new_trace_id
+    from noria.ids import new_trace_id
 
     drawn = sum(_drawn(new_trace_id(), 0.1) for _ in range(10_000))
     assert 850 < drawn < 1150

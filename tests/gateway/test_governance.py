@@ -22,6 +22,7 @@ from noria.gateway import open_gateway
 from noria.gateway.endpoint import Endpoint
 from noria.gateway.inside import complete
 from noria.gateway.tracing import Place, Trace, here, span
+from noria.ids import new_span_id, new_trace_id
 from noria.models import assemble
 from noria.store import (
     Database,
@@ -34,7 +35,7 @@ from noria.store import (
     take_in,
 )
 from noria.testing import FakeProvider, Reply
-from noria.types import Label, SpanKind, Status, new_span_id, new_trace_id
+from noria.types import Label, SpanKind, Status
 from tests.support.door import PRICES, Door, bearer, chat, wait_until
 
 CANARY = "canary-5511-of-the-merger"

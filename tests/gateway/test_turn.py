@@ -11,7 +11,8 @@ import pytest
 from noria.errors import StoreUnavailable
 from noria.gateway.turn import Turn
 from noria.store import Journal
-from noria.store.journal import MOST_FRAMES, frame, read_records, segments
+from noria.store.frames import frame, read_records
+from noria.store.journal import MOST_FRAMES, segments
 
 
 def written(home: Path) -> list[int]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
+from noria.ids import new_span_id, new_trace_id
 from noria.store import Database, Grant, Intake, Journal, grant, register_holder
-from noria.types import new_span_id, new_trace_id
 
 ALWAYS = 0
 """The start of the window of a total."""

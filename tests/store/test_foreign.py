@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from noria.ids import new_span_id, new_trace_id
 from noria.store import Database, counters, find_spans, find_trace, trace_owners
 from noria.store.exports import (
     Exporting,
@@ -18,7 +19,6 @@ from noria.store.exports import (
     trim_exports,
 )
 from noria.store.traces import add_up
-from noria.types import new_span_id, new_trace_id
 from tests.store.support import Process, chat_reply, chat_request, take_in
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from noria.config import Config
 from noria.errors import StoreUnavailable
+from noria.ids import new_span_id
 from noria.store import (
     Database,
     Intake,
@@ -24,7 +25,7 @@ from noria.store import (
     spend,
 )
 from noria.store.journal import segments
-from noria.types import Budget, Span, Status, Subject, new_span_id
+from noria.types import Budget, Span, Status, Subject
 from tests.store.support import Process, assemble, chat_reply, chat_request, take_in
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noria.errors import StoreUnavailable
-from noria.store.journal import Journal, read_records, segments, writer_is_dead
+from noria.store.frames import read_records
+from noria.store.journal import Journal, segments, writer_is_dead
 
 records = st.lists(
     st.tuples(

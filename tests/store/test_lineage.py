@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from noria.errors import NotFound
+from noria.ids import new_trace_id
 from noria.store import (
     Database,
     Intake,
@@ -19,7 +20,7 @@ from noria.store import (
 from noria.store.battles import Battle, Turn, find_battle, record_battle
 from noria.store.conversations import add_turn, find_conversation
 from noria.store.text import Fresh, index_text
-from noria.types import Label, new_trace_id
+from noria.types import Label
 from tests.store.support import Process, chat_reply, chat_request, take_in
 
 CANARY = "canaryword"

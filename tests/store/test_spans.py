@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from noria.errors import NoriaError, NotFound
+from noria.ids import new_trace_id
 from noria.store import Database, Intake, find_spans, find_trace
-from noria.store.text import Fresh, index_text, words_of
-from noria.types import new_trace_id
+from noria.store.text import Fresh, index_text
+from noria.store.words import words_of
 from tests.store.support import Process, chat_reply, chat_request, take_in
 
 SECOND = 1_000_000_000

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, StreamingResponse
 from starlette.routing import Mount, Route, Router
 
+from noria.ids import new_span_id, new_trace_id
 from noria.models.catalogue import Catalogue
-from noria.types import new_span_id, new_trace_id
 from noria.web import Context, create_app
 from tests.support.seed import Seeded
 from tests.support.seed_apps import run

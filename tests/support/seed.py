@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from noria.config import Config, load
+from noria.ids import new_trace_id
 from noria.models.chunks import assemble
 from noria.store import (
     Database,
@@ -26,7 +27,7 @@ from noria.store import (
     take_in,
 )
 from noria.store.budgets import nanoseconds
-from noria.types import EVERY_GROUP, Budget, Label, Subject, new_trace_id
+from noria.types import EVERY_GROUP, Budget, Label, Subject
 
 HOUR = 3_600_000_000_000
 MODELS = {

@@ -10,12 +10,13 @@ import orjson
 from sqlalchemy import insert, select
 
 from noria.apps.directory import Manifest, write_app
+from noria.ids import new_span_id, new_trace_id
 from noria.store import raise_mark
 from noria.store.conversations import add_turn
 from noria.store.documents import chunks, documents, indexes, shelves
 from noria.store.governance import alerts, feedback
 from noria.store.schedules import claim_firing, end_firing, miss_firings, plan_firing
-from noria.types import Label, new_span_id, new_trace_id
+from noria.types import Label
 from tests.support.seed import HOUR, Seeded
 
 __all__ = ["DOCUMENTS", "NOTES", "furnish", "give", "run", "runs", "shelve"]

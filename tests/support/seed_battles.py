@@ -6,9 +6,9 @@ import random
 import time
 from math import exp, log
 
+from noria.ids import new_span_id
 from noria.store.battles import WINNERS, Battle, Turn, record_battle
 from noria.store.looks import Look, add_looks
-from noria.types import new_span_id
 from tests.support.seed import Seeded
 
 STRENGTHS = {

@@ -13,10 +13,11 @@ import pytest
 
 from noria.config import Config
 from noria.errors import ConfigError
+from noria.ids import new_span_id, new_trace_id
 from noria.store import Database, Intake, Journal, export_counts, open_database
 from noria.store.exports import Exporting, set_exporting
 from noria.telemetry import Destination, Exporter, destination
-from noria.types import Label, new_span_id, new_trace_id
+from noria.types import Label
 from tests.support.collector import Collector, Say, attributes
 from tests.support.door import PRICES, chat
 from tests.telemetry.support import PROTOBUF, request, span

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import escape
 
+from noria.ids import new_span_id, new_trace_id
 from noria.store import evidence_of, find_spans
-from noria.types import new_span_id, new_trace_id
 from noria.web.transcript import Room
 from noria.web.tree import grow, window
 from tests.support.seed_apps import NOTES, give, run

@@ -121,9 +121,9 @@ async def _serve(
     from noria.apps.serving import AppReception
     from noria.config import load
     from noria.gateway import open_gateway
+    from noria.ids import new_span_id
     from noria.models.state import EngineAddresses
     from noria.store import Database
-    from noria.types import new_span_id
 
     config = load()
     db = Database(config.store_url, config.home, sync=config.journal.sync)

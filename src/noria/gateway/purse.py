@@ -348,9 +348,7 @@ class Purse:
         if free > 0 and account.lease_id:
             account.granted -= free
             account.free = 0
-            self._journal.append(
-                {"t": "return", "lease": account.lease_id, "amount": free, "at": time.time_ns()}
-            )
+            self._journal.append({"t": "return", "lease": account.lease_id, "amount": free})
 
     async def _return_idle(self) -> None:
         now, wall = time.monotonic(), time.time()

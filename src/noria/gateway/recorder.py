@@ -13,10 +13,11 @@ from noria.gateway.relay import Relay
 from noria.gateway.request import Request
 from noria.gateway.sink import Headers
 from noria.gateway.tracing import Place
+from noria.ids import new_span_id, new_trace_id
 from noria.models import Target
 from noria.store import Journal, Key
-from noria.store.journal import frame
-from noria.types import Status, Usage, new_span_id, new_trace_id
+from noria.store.frames import frame
+from noria.types import Status, Usage
 
 __all__ = ["CallRecord"]
 
@@ -65,8 +66,9 @@ class CallRecord:
         number = self.attempts
         self.attempts = number + 1
         blobs: tuple[bytes, ...] = ()
+        meta: dict[str, Any]
         if number:
-            meta = {"t": "attempt", "id": self.span_id, "at": time.time_ns()}
+            meta = {"t": "attempt", "id": self.span_id}
         else:
             meta = self._identity("hold")
             blobs = (self.raw if self.content else b"",)
@@ -106,7 +108,6 @@ class CallRecord:
             "id": self.span_id,
             "n": number,
             "status": status,
-            "at": time.time_ns(),
             "ms": self.elapsed_ms(),
             "cost": cost,
         }

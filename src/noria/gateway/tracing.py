@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from noria.errors import ApiError, StoreUnavailable
-from noria.types import Label, SpanKind, Status, Usage, new_span_id, new_trace_id
+from noria.ids import new_span_id, new_trace_id
+from noria.types import Label, SpanKind, Status, Usage
 
 if TYPE_CHECKING:
     from noria.gateway.core import Gateway
@@ -209,7 +210,7 @@ class Work:
         if place is None:
             return
         milliseconds = (time.monotonic_ns() - self.started_ns) // 1000 / 1000
-        meta: dict[str, Any] = {"t": "end", "id": self.id, "n": None, "at": time.time_ns()}
+        meta: dict[str, Any] = {"t": "end", "id": self.id, "n": None}
         if not self._open:
             meta = {"t": "span", **self._identity(place)}
         meta |= {"status": self.status, "ms": milliseconds, "cost": 0}

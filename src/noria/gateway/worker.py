@@ -22,10 +22,10 @@ from noria.gateway.metrics import render_metrics
 from noria.gateway.purse import Purse
 from noria.gateway.tracing import Marks
 from noria.gateway.upstream import Upstreams
+from noria.ids import new_span_id
 from noria.models import Catalogue, EngineDirectory, assemble
 from noria.models.state import engine_states
 from noria.store import Database, Generation, Intake, Journal, poll_generation
-from noria.types import new_span_id
 
 __all__ = ["open_gateway", "run_intake", "run_worker"]
 

@@ -15,9 +15,14 @@ __all__ = ["assemble", "join"]
 _MOST_TOOL_CALLS = 128
 
 
-class _Text(list[str]):
-    """A text that came in pieces. It is put together at the end: to add to a `str` copies all that
+class _Text:
+    """A text that comes in pieces. It is put together at the end: to add to a `str` copies all that
     is there, for each token of a long answer."""
+
+    __slots__ = ("pieces",)
+
+    def __init__(self, *pieces: str) -> None:
+        self.pieces = [*pieces]
 
 
 def assemble(sse: bytes) -> bytes:
@@ -108,17 +113,17 @@ def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
         if value is None:
             continue
         known = message.get(key)
-        if type(known) is _Text and isinstance(value, str):
-            known.append(value)
+        if isinstance(known, _Text) and isinstance(value, str):
+            known.pieces.append(value)
         elif key == "tool_calls" and isinstance(value, list):
             _add_tool_calls(message.setdefault("tool_calls", []), value)
         elif key in ("role", "id", "type", "name"):
             message[key] = value
         elif isinstance(value, str) and isinstance(known, str):
-            message[key] = _Text((known, value))
+            message[key] = _Text(known, value)
         elif isinstance(value, dict) and isinstance(known, dict):
             _add_delta(known, value)
-        elif isinstance(value, list) and type(known) is list:
+        elif isinstance(value, list) and isinstance(known, list):
             known.extend(value)
         else:
             message[key] = value
@@ -139,8 +144,8 @@ def _add_tool_calls(calls: list[dict[str, Any]], pieces: list[Any]) -> None:
 
 def _whole(value: Any) -> Any:
     """The same with its texts put together."""
-    if type(value) is _Text:
-        return "".join(value)
+    if isinstance(value, _Text):
+        return "".join(value.pieces)
     if isinstance(value, dict):
         return {key: _whole(part) for key, part in value.items()}
     if isinstance(value, list):

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from noria.store.changes import Generation, poll_generation
     from noria.store.database import Database, open_database
     from noria.store.exports import export_counts
+    from noria.store.frames import Record, read_records
     from noria.store.intake import Intake, take_in
-    from noria.store.journal import Journal, Record, read_records
+    from noria.store.journal import Journal
     from noria.store.keys import (
         Key,
         create_key,
@@ -63,8 +64,9 @@ _NAMES_OF = {
     "changes": "Generation poll_generation",
     "database": "Database open_database",
     "exports": "export_counts",
+    "frames": "Record read_records",
     "intake": "Intake take_in",
-    "journal": "Journal Record read_records",
+    "journal": "Journal",
     "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
     "leases": "Grant Shortage count_holders grant grant_all heartbeat register_holder",
     "lineage": "Answer Redaction answers_of mark_deleted redact",

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, insert, select, text, update
 
 from noria.errors import NotFound
+from noria.ids import new_span_id
 from noria.store.contests import battle_turns, battles
 from noria.store.database import Database
 from noria.store.governance import marks
-from noria.types import Label, new_span_id
+from noria.types import Label
 
 __all__ = [
     "ANYBODY",

@@ -8,7 +8,8 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from noria.store.bulk import select_in
-from noria.store.journal import Record, Segment, read_records, segments, writer_is_dead
+from noria.store.frames import Record, read_records
+from noria.store.journal import Segment, segments, writer_is_dead
 
 __all__ = ["Cut", "read_on"]
 

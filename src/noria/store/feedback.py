@@ -6,10 +6,10 @@ import time
 
 from sqlalchemy import insert
 
+from noria.ids import new_span_id
 from noria.store.database import Database
 from noria.store.governance import feedback
 from noria.store.keys import Key
-from noria.types import new_span_id
 
 __all__ = ["add_feedback"]
 

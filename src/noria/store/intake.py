@@ -21,7 +21,8 @@ from noria.store.book import load, post
 from noria.store.bulk import insert_many
 from noria.store.cut import Cut, read_on
 from noria.store.database import Database
-from noria.store.journal import Record, segments, writer_is_dead
+from noria.store.frames import Record
+from noria.store.journal import segments, writer_is_dead
 from noria.store.schema import budget_windows, holders, holds, journals, leases, spans
 from noria.store.text import TEXT_BATCH, Fresh, index_text
 

@@ -1,14 +1,10 @@
 """The write-ahead journal: what a process promises before it acts, and what came of it.
 
 Each process appends to segments of its own, `journal/<holder>-<number>.wal`. A record is one frame
-
-    <u32 length of the body> <u32 crc32 of the body> body
-    body = <u32 length of the meta> meta (JSON) { <u32 length of a blob> blob }
-
-written by one system call, which may carry several, so that it survives the death of the process
-(and, with `sync`, of the machine). The newest segment is locked for as long as the process lives:
-whoever can lock it knows that its writer is dead. This module is on the path of every request and
-imports no database.
+(`frames.py`), written by one system call, which may carry several, so that it survives the death of
+the process (and, with `sync`, of the machine). The newest segment is locked for as long as the
+process lives: whoever can lock it knows that its writer is dead. This module is on the path of
+every request and imports no database.
 """
 
 from __future__ import annotations
@@ -16,63 +12,26 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import struct
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-from isal.isal_zlib import crc32
-
 from noria.errors import NoriaError, StoreUnavailable
+from noria.store.frames import frame
 
 __all__ = [
     "MOST_FRAMES",
     "Journal",
-    "Record",
     "Segment",
-    "frame",
-    "read_records",
     "segments",
     "writer_is_dead",
 ]
 
-_FRAME = struct.Struct("<II")
-_LENGTH = struct.Struct("<I")
-_pack_frame = _FRAME.pack
-_pack_length = _LENGTH.pack
-_dumps = orjson.dumps
 _write = os.writev
-_LARGEST_BODY = 0x7FFF_FFFF
 MOST_FRAMES = 1024
 """How many records one system call takes."""
-
-
-def frame(meta: Mapping[str, Any], *blobs: bytes) -> bytes:
-    """One record as it stands in a journal.
-
-    Raises:
-        StoreUnavailable: it is too long for one.
-    """
-    text = _dumps(meta)
-    parts = [_pack_length(len(text)), text]
-    for blob in blobs:
-        parts += (_pack_length(len(blob)), blob)
-    body = b"".join(parts)
-    size = len(body)
-    if size > _LARGEST_BODY:
-        raise StoreUnavailable(f"A record of {size} bytes is too long for the journal.")
-    return _pack_frame(size, crc32(body)) + body
-
-
-class Record(NamedTuple):
-    """One record as it was appended, and the offset where the next one begins."""
-
-    meta: dict[str, Any]
-    blobs: tuple[bytes, ...]
-    end: int
 
 
 class Segment(NamedTuple):
@@ -221,33 +180,6 @@ def writer_is_dead(path: Path) -> bool:
         return True
     finally:
         os.close(fd)
-
-
-def read_records(path: Path, offset: int = 0) -> Iterator[Record]:
-    """The whole records of a segment from `offset` on, as far as the file reaches now.
-
-    Stops without an error at a torn or damaged frame; reading may go on there later.
-    """
-    with open(path, "rb", buffering=1 << 20) as file:
-        end = os.fstat(file.fileno()).st_size
-        file.seek(offset)
-        while offset + 12 <= end:
-            size, checksum = _FRAME.unpack(file.read(8))
-            if size < 4 or size > end - offset - 8:
-                return
-            body = file.read(size)
-            if crc32(body) != checksum:
-                return
-            offset += 8 + size
-            (length,) = _LENGTH.unpack_from(body)
-            at = 4 + length
-            meta = orjson.loads(body[4:at])
-            blobs = []
-            while at < size:
-                (length,) = _LENGTH.unpack_from(body, at)
-                blobs.append(body[at + 4 : at + 4 + length])
-                at += 4 + length
-            yield Record(meta, tuple(blobs), offset)
 
 
 _journals: weakref.WeakSet[Journal] = weakref.WeakSet()

@@ -14,11 +14,12 @@ import orjson
 from sqlalchemy import Connection, Row, and_, insert, select, update
 
 from noria.errors import NoriaError, NotFound
+from noria.ids import new_span_id
 from noria.store.budgets import budget_of, ensure_named, put_budget
 from noria.store.changes import changing
 from noria.store.database import Database
 from noria.store.schema import budgets, keys, teams, users
-from noria.types import Budget, Label, Principal, Subject, new_span_id
+from noria.types import Budget, Label, Principal, Subject
 
 __all__ = [
     "Key",

@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from noria.store.journal import Record
+from noria.store.frames import Record
 from noria.store.rollups import HOUR_NS, bucket_of
 
 __all__ = ["Draft", "Group", "Hold", "Lease", "Ledger"]

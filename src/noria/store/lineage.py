@@ -17,7 +17,7 @@ from noria.store.contests import battle_turns
 from noria.store.database import Database
 from noria.store.governance import document_uses, turns
 from noria.store.schema import spans
-from noria.store.text import words_of
+from noria.store.words import words_of
 from noria.types import Label
 
 __all__ = ["Answer", "Redaction", "answers_of", "mark_deleted", "redact"]

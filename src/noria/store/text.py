@@ -10,20 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-import orjson
 from sqlalchemy import Connection, select
 
 from noria.store.bodies import Bodies, inflated
 from noria.store.bulk import run_many, select_in
 from noria.store.database import Database
 from noria.store.schema import text_queue
+from noria.store.words import words_of
 
-__all__ = ["TEXT_BATCH", "Fresh", "index_text", "matching", "words_of"]
+__all__ = ["TEXT_BATCH", "Fresh", "index_text", "matching"]
 
 TEXT_BATCH = 2_000
-_MOST_CHARACTERS = 100_000
 _MOST_FRESH_BYTES = 32 * 1024 * 1024
 _WORD = re.compile(r"[^\W_]+")
 
@@ -68,11 +66,6 @@ def index_text(db: Database, fresh: Fresh | None = None, limit: int = TEXT_BATCH
     return len(waiting)
 
 
-def words_of(request: bytes | None, response: bytes | None) -> str:
-    """The text of a call's messages and of its reply, for the index."""
-    return "\n".join(_texts(response) + _texts(request))[:_MOST_CHARACTERS]
-
-
 def matching(dialect: str, text: str) -> tuple[str, str] | None:
     """The condition (with `:words`) that finds rows with every word of `text`, and its value.
 
@@ -96,41 +89,3 @@ def _insert(connection: Connection, rows: list[tuple[int, str]]) -> None:
             " ON CONFLICT DO NOTHING",
             rows,
         )
-
-
-def _texts(body: bytes | None) -> list[str]:
-    """What a person would read in an OpenAI request or response."""
-    try:
-        content: Any = orjson.loads(body) if body else None
-    except orjson.JSONDecodeError:
-        return []
-    found: list[str] = []
-    if not isinstance(content, dict):
-        return found
-    messages, choices = content.get("messages"), content.get("choices")
-    for message in messages if isinstance(messages, list) else ():
-        _add_message(found, message)
-    for choice in choices if isinstance(choices, list) else ():
-        if isinstance(choice, dict):
-            _add_message(found, choice.get("message"))
-    given = content.get("input")
-    if isinstance(given, str):
-        found.append(given)
-    elif isinstance(given, list):
-        found.extend(text for text in given if isinstance(text, str))
-    return found
-
-
-def _add_message(found: list[str], message: Any) -> None:
-    if not isinstance(message, dict):
-        return
-    said, calls = message.get("content"), message.get("tool_calls")
-    if isinstance(said, str):
-        found.append(said)
-    elif isinstance(said, list):
-        texts = (part.get("text") for part in said if isinstance(part, dict))
-        found.extend(text for text in texts if isinstance(text, str))
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            found.append(f"{function.get('name')} {function.get('arguments')}")

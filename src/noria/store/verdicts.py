@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Row, func, insert, select, update
 
+from noria.ids import new_span_id
 from noria.statistics import Interval, wilson
 from noria.store.database import Database
 from noria.store.governance import alerts, verdicts
-from noria.types import new_span_id
 
 __all__ = [
     "Alert",

@@ -10,10 +10,10 @@ from noria.errors import ApiError
 from noria.evals.evaluation.answering import at_once
 from noria.evals.judge import Judge, PairJudgement
 from noria.evals.verdicts import Verdict
+from noria.ids import new_span_id
 from noria.store import Database
 from noria.store.battles import Battle, record_battle
 from noria.store.looks import Look, add_looks
-from noria.types import new_span_id
 
 __all__ = ["judge_battles", "keep_looks", "label_of"]
 

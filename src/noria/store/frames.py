@@ -1,0 +1,81 @@
+"""How a record stands in a journal: as one frame, so that a torn one is told from a whole one.
+
+    <u32 length of the body> <u32 crc32 of the body> body
+    body = <u32 length of the meta> meta (JSON) { <u32 length of a blob> blob }
+
+All numbers are little-endian.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+from isal.isal_zlib import crc32
+
+from noria.errors import StoreUnavailable
+
+__all__ = ["Record", "frame", "read_records"]
+
+_FRAME = struct.Struct("<II")
+_LENGTH = struct.Struct("<I")
+_pack_frame = _FRAME.pack
+_pack_length = _LENGTH.pack
+_dumps = orjson.dumps
+_LARGEST_BODY = 0x7FFF_FFFF
+
+
+def frame(meta: Mapping[str, Any], *blobs: bytes) -> bytes:
+    """One record as it stands in a journal.
+
+    Raises:
+        StoreUnavailable: it is too long for one.
+    """
+    text = _dumps(meta)
+    parts = [_pack_length(len(text)), text]
+    for blob in blobs:
+        parts += (_pack_length(len(blob)), blob)
+    body = b"".join(parts)
+    size = len(body)
+    if size > _LARGEST_BODY:
+        raise StoreUnavailable(f"A record of {size} bytes is too long for the journal.")
+    return _pack_frame(size, crc32(body)) + body
+
+
+class Record(NamedTuple):
+    """One record as it was appended, and the offset where the next one begins."""
+
+    meta: dict[str, Any]
+    blobs: tuple[bytes, ...]
+    end: int
+
+
+def read_records(path: Path, offset: int = 0) -> Iterator[Record]:
+    """The whole records of a segment from `offset` on, as far as the file reaches now.
+
+    Stops without an error at a torn or damaged frame; reading may go on there later.
+    """
+    with open(path, "rb", buffering=1 << 20) as file:
+        end = os.fstat(file.fileno()).st_size
+        file.seek(offset)
+        while offset + 12 <= end:
+            size, checksum = _FRAME.unpack(file.read(8))
+            if size < 4 or size > end - offset - 8:
+                return
+            body = file.read(size)
+            if crc32(body) != checksum:
+                return
+            offset += 8 + size
+            (length,) = _LENGTH.unpack_from(body)
+            at = 4 + length
+            meta = orjson.loads(body[4:at])
+            blobs = []
+            while at < size:
+                (length,) = _LENGTH.unpack_from(body, at)
+                blobs.append(body[at + 4 : at + 4 + length])
+                at += 4 + length
+            yield Record(meta, tuple(blobs), offset)
