@@ -121,9 +121,9 @@ def test_words_of_other_peoples_runs_find_nothing(
 def test_a_check_whose_judge_is_not_cleared_is_skipped(world: World) -> None:
     """The judge is at the open provider, so that it may look at public answers only. The check is
     drawn for three answers of ten, and made after them: people ask until it was made for both."""
-    found: dict[bool, set[str]] = {False: set(), True: set()}
     with world.door.database() as db:
-        for _ in range(100):
+        for asked in range(1, 101):
+            found: dict[bool, set[str]] = {False: set(), True: set()}
             DOORS["rest"](world, BY_NAME["nobody-public"], "direct", "open", {})
             DOORS["rest"](world, BY_NAME["finance-confidential"], "direct", "safe", {})
             take_in(db, assemble)
@@ -135,7 +135,7 @@ def test_a_check_whose_judge_is_not_cleared_is_skipped(world: World) -> None:
                     )
                 ):
                     found[label > Label.PUBLIC].add(outcome)
-            if all(found.values()):
+            if asked >= 12 and all(found.values()):
                 break
     public, more = found[False], found[True]
     assert more == {"skip"}
