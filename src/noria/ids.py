@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import random
 import time
+from typing import Final
 
 __all__ = ["new_span_id", "new_trace_id"]
 
-_random = random.Random()  # noqa: S311 - ids are not secrets
+_random: Final = random.Random()  # noqa: S311 - ids are not secrets
 _tag = ""
 _last = 0
-_endings: list[str] = []
-_MOST_ENDINGS = 256
+_endings: Final[list[str]] = []
+_MOST_ENDINGS: Final = 256
 
 
 def _seed() -> None:

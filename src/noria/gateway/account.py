@@ -69,11 +69,13 @@ class Wish:
         return min(self.limit, self.price.affordable_output(nano, self.prompt) // self.choices)
 
 
-@dataclass(slots=True)
 class Hold:
     """Money set aside for one attempt, in every budget that applies."""
 
-    amount: int
-    limit: int
-    """The reply's limit that the amount pays for."""
-    accounts: Sequence[Account] = ()
+    __slots__ = ("accounts", "amount", "limit")
+
+    def __init__(self, amount: int, limit: int, accounts: Sequence[Account] = ()) -> None:
+        self.amount = amount
+        self.limit = limit
+        """The reply's limit that the amount pays for."""
+        self.accounts = accounts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from typing import Final
 
 import httptools
 
@@ -12,7 +13,7 @@ from noria.errors import ApiError
 
 __all__ = ["Bounds", "Incoming", "too_large"]
 
-_KEEPING = frozenset((b"connection", b"proxy-connection"))
+_KEEPING: Final = frozenset((b"connection", b"proxy-connection"))
 """Where a client says whether the connection is to be kept."""
 
 
@@ -50,7 +51,10 @@ class Incoming:
         self.target = target
         self.headers = headers
         """Their names in lower case."""
-        values = self._values = dict(reversed(headers))
+        values: dict[bytes, bytes] = {}
+        for name, value in headers:
+            values.setdefault(name, value)
+        self._values = values
         self.header: Callable[[bytes], bytes | None] = values.get
         """Gives the value of a header (its name in lower case), None where it is absent. Of one
         that is there more than once, the first."""

@@ -11,15 +11,16 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
+from typing import Final
 
 from noria.errors import ApiError, StoreUnavailable
 from noria.store import Database, Generation, Key, find_key, find_session
 
 __all__ = ["KeyRing"]
 
-_REMEMBER_SECONDS = 30.0
-_UNKNOWN_SECONDS = 1.0
-_MOST_REMEMBERED = 100_000
+_REMEMBER_SECONDS: Final = 30.0
+_UNKNOWN_SECONDS: Final = 1.0
+_MOST_REMEMBERED: Final = 100_000
 
 
 class KeyRing:

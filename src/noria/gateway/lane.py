@@ -12,7 +12,7 @@ import time
 from collections import deque
 from email.utils import formatdate
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import httptools
 import orjson
@@ -26,16 +26,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Cancellable", "Lane", "date_line"]
 
-_MOST_AHEAD = 8
+_MOST_AHEAD: Final = 8
 """Requests sent ahead on one connection before it is read no further."""
-_STATUS_LINES = {
+_STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
-_header_line = b": ".join
-_NEVER = float("inf")
-_JSON = (b"content-type", b"application/json")
-_EVENT_STREAM = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
+_NEVER: Final = float("inf")
+_JSON: Final = (b"content-type", b"application/json")
+_EVENT_STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
 
 
 class Cancellable(Protocol):
@@ -396,7 +395,9 @@ class Lane(asyncio.Protocol, Sink):
 
     def _head(self, status: int, headers: Headers, close: bool) -> list[bytes]:
         first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-        lines = [first, *map(_header_line, headers), self._door.date_line]
+        lines = [first, self._door.date_line]
+        for name, value in headers:
+            lines.append(name + b": " + value)
         current = self._current
         if close or (current is not None and not current.keep_alive):
             lines.append(b"connection: close")

@@ -8,6 +8,7 @@ not reach the caller. Whatever else there may be is left to be looked at one by 
 from __future__ import annotations
 
 from operator import itemgetter, methodcaller
+from typing import Final
 
 import orjson
 
@@ -15,14 +16,14 @@ from noria.models.wire import LINE_FEED
 
 __all__ = ["leading_parts"]
 
-_LAST = b"\n\ndata: [DONE]"
-_BETWEEN = b"\n\ndata: "
-_CONTENT = b'"content":'
-_FEW = 4
+_LAST: Final = b"\n\ndata: [DONE]"
+_BETWEEN: Final = b"\n\ndata: "
+_CONTENT: Final = b'"content":'
+_FEW: Final = 4
 """Up to as many texts are not worth the trouble."""
-_loads = orjson.loads
-_choices = itemgetter("choices")
-_usage = methodcaller("get", "usage")
+_loads: Final = orjson.loads
+_choices: Final = itemgetter("choices")
+_usage: Final = methodcaller("get", "usage")
 
 
 def leading_parts(events: bytes) -> int:

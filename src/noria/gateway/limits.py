@@ -13,6 +13,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from zlib import crc32
 
 from noria.errors import ApiError
@@ -21,7 +22,7 @@ from noria.store import Key
 
 __all__ = ["Counted", "Limits", "Quota"]
 
-_FIELDS = 6
+_FIELDS: Final = 6
 _RUNNING, _MINUTE, _REQUESTS, _TOKENS, _REQUESTS_BEFORE, _TOKENS_BEFORE = range(_FIELDS)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ending", "Exchange", "Link", "UpstreamFailure"]
 
-_MOST_ANSWER_BYTES = 64 * 1024 * 1024
-_FRAMING = (b"content-length", b"transfer-encoding")
-_REST_SECONDS = 0.004
+_MOST_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_FRAMING: Final = (b"content-length", b"transfer-encoding")
+_REST_SECONDS: Final = 0.004
 """How long reading rests after a third piece of a stream has come within that time."""
 
 

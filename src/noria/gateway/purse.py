@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from math import inf
+from typing import Final
 
 from noria.errors import ApiError, NotFound, StoreUnavailable
 from noria.gateway.account import Account, Hold, Wish
@@ -38,16 +39,16 @@ from noria.types import Subject, utc_now
 
 __all__ = ["Purse"]
 
-LEASE_SECONDS = 120.0
-_TICK_SECONDS = 0.25
-_IDLE_SECONDS = 0.5
+LEASE_SECONDS: Final = 120.0
+_TICK_SECONDS: Final = 0.25
+_IDLE_SECONDS: Final = 0.5
 """After which other processes can have what is not used."""
-_KEPT_SECONDS = 60.0
+_KEPT_SECONDS: Final = 60.0
 """For how long it is kept where there are no others."""
-_HEARTBEAT_SECONDS = 10.0
-_SHARE = 4
-_MOST_REMEMBERED = 20_000
-_PATIENCE = 6
+_HEARTBEAT_SECONDS: Final = 10.0
+_SHARE: Final = 4
+_MOST_REMEMBERED: Final = 20_000
+_PATIENCE: Final = 6
 """How often a shortage is looked at again while other processes still hold leases."""
 
 _Question = tuple[str, str, str, str | None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from operator import attrgetter
 from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
@@ -20,8 +19,6 @@ from noria.store.frames import frame
 from noria.types import Status, Usage
 
 __all__ = ["CallRecord"]
-
-_lease_id = attrgetter("lease_id")
 
 
 class CallRecord:
@@ -65,18 +62,13 @@ class CallRecord:
         """
         number = self.attempts
         self.attempts = number + 1
-        blobs: tuple[bytes, ...] = ()
-        meta: dict[str, Any]
-        if number:
-            meta = {"t": "attempt", "id": self.span_id}
-        else:
-            meta = self._identity("hold")
-            blobs = (self.raw if self.content else b"",)
+        again = {"t": "attempt", "id": self.span_id}
+        meta: dict[str, Any] = again if number else self._identity("hold")
         meta["n"] = number
         meta["target"] = target.name
         meta["hold"] = hold.amount
-        meta["leases"] = list(map(_lease_id, hold.accounts))
-        return number, frame(meta, *blobs)
+        meta["leases"] = [account.lease_id for account in hold.accounts]
+        return number, frame(meta, () if number else (self.raw if self.content else b"",))
 
     def settle(self, number: int, cost: int, code: str, error: str, usage: Usage | None) -> None:
         """Close one attempt that failed; the call goes on."""
@@ -133,7 +125,7 @@ class CallRecord:
             meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
         if error is not None:
             meta["code"], meta["error"] = error.code, error.message
-        return frame(meta, answer if self.content else b"")
+        return frame(meta, (answer if self.content else b"",))
 
     def close(self, status: Status, error: ApiError | None = None) -> None:
         """Write the end of a call whose attempts are settled already.

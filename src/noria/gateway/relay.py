@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -22,10 +22,10 @@ from noria.types import Usage
 
 __all__ = ["Relay", "Written"]
 
-_MOST_EVENT_BYTES = 4 * 1024 * 1024
-_DONE = b"data: [DONE]\n\n"
-_OTHER_LINES = (b":", b"event:", b"id:", b"retry:")
-_loads = orjson.loads
+_MOST_EVENT_BYTES: Final = 4 * 1024 * 1024
+_DONE: Final = b"data: [DONE]\n\n"
+_OTHER_LINES: Final = (b":", b"event:", b"id:", b"retry:")
+_loads: Final = orjson.loads
 
 
 class Relay:

@@ -6,8 +6,7 @@ else is the upstream's to judge and passes through unchanged.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -17,29 +16,34 @@ from noria.models import Target
 
 __all__ = ["Request", "read_object", "read_request"]
 
-_MOST_CHOICES = 128
-_MOST_MESSAGES = 100_000
-_UNKNOWN_COST = ("audio", "prediction", "web_search_options")
-_COSTLY = frozenset({*_UNKNOWN_COST, "service_tier", "tools"})
+_MOST_CHOICES: Final = 128
+_MOST_MESSAGES: Final = 100_000
+_UNKNOWN_COST: Final = ("audio", "prediction", "web_search_options")
+_COSTLY: Final = frozenset({*_UNKNOWN_COST, "service_tier", "tools"})
 """Fields that can add to what the messages and the reply cost."""
 
 
-@dataclass(slots=True)
 class Request:
     """A request as it was read: the caller's JSON and what the pipeline needs of it."""
 
-    endpoint: Endpoint
-    raw: bytes
-    fields: dict[str, Any]
-    model: str
-    stream: bool = False
-    wants_usage: bool = False
-    """Whether the caller asked for the usage chunk of a stream."""
-    limit: int | None = None
-    """The most tokens that the caller wants for each choice."""
-    choices: int = 1
-    has_parts: bool = False
-    """Whether a message's content is a list of parts."""
+    __slots__ = (
+        "choices", "endpoint", "fields", "has_parts", "limit", "model", "raw", "stream",
+        "wants_usage",
+    )  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint, raw: bytes, fields: dict[str, Any], model: str) -> None:
+        self.endpoint = endpoint
+        self.raw = raw
+        self.fields = fields
+        self.model = model
+        self.stream = False
+        self.wants_usage = False
+        """Whether the caller asked for the usage chunk of a stream."""
+        self.limit: int | None = None
+        """The most tokens that the caller wants for each choice."""
+        self.choices = 1
+        self.has_parts = False
+        """Whether a message's content is a list of parts."""
 
     def payload(self, target: Target, limit: int | None) -> bytes:
         """The JSON for one target: its own model name, the limit that was reserved for,
@@ -185,8 +189,8 @@ def _has_parts(number: int, message: Any) -> bool:
     return isinstance(content, list)
 
 
-_COUNT = ((int,), (1, 2**31), "a whole number of at least 1")
-_OPTIONAL: dict[str, tuple[tuple[type, ...], tuple[int, int] | None, str]] = {
+_COUNT: Final = ((int,), (1, 2**31), "a whole number of at least 1")
+_OPTIONAL: Final[dict[str, tuple[tuple[type, ...], tuple[int, int] | None, str]]] = {
     "stream": ((bool,), None, "true or false"),
     "stream_options": ((dict,), None, "an object"),
     "n": ((int,), (1, _MOST_CHOICES), f"a whole number, 1 to {_MOST_CHOICES}"),

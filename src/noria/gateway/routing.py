@@ -6,13 +6,14 @@ import random
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 from noria.config import Routing
 from noria.models import Route, Target
 
 __all__ = ["Breaker", "Breakers", "backoff", "order", "parse_retry_after"]
 
-_MOST_PATIENCE_SECONDS = 20.0
+_MOST_PATIENCE_SECONDS: Final = 20.0
 
 
 class Breaker:

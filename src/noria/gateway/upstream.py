@@ -11,6 +11,7 @@ import os
 import ssl
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from noria.config import Routing
 from noria.errors import RealRequestForbidden
@@ -19,8 +20,8 @@ from noria.models import Upstream
 
 __all__ = ["Pool", "Upstreams"]
 
-_SWEEP_SECONDS = 0.1
-_IDLE_LIMIT = 512
+_SWEEP_SECONDS: Final = 0.1
+_IDLE_LIMIT: Final = 512
 
 
 class Pool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -12,7 +12,7 @@ from noria.models.wire import events
 
 __all__ = ["assemble", "join"]
 
-_MOST_TOOL_CALLS = 128
+_MOST_TOOL_CALLS: Final = 128
 
 
 class _Text:

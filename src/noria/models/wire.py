@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from noria.types import Usage
 
 __all__ = ["CARRIAGE_RETURN", "LINE_FEED", "data_of", "events", "usage_of"]
 
-CARRIAGE_RETURN, LINE_FEED = b"\r\n"
+CARRIAGE_RETURN: Final = 0x0D
+LINE_FEED: Final = 0x0A
 """As numbers: for a piece of bytes `in` raises and forgets an exception first."""
 
 

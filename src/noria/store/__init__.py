@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from noria.store.frames import Record, read_records
     from noria.store.intake import Intake, take_in
     from noria.store.journal import Journal
+    from noria.store.key import Key
     from noria.store.keys import (
-        Key,
         create_key,
         digest,
         find_key,
@@ -67,7 +67,8 @@ _NAMES_OF = {
     "frames": "Record read_records",
     "intake": "Intake take_in",
     "journal": "Journal",
-    "keys": "Key create_key digest find_key find_key_by_id list_keys revoke_key",
+    "key": "Key",
+    "keys": "create_key digest find_key find_key_by_id list_keys revoke_key",
     "leases": "Grant Shortage count_holders grant grant_all heartbeat register_holder",
     "lineage": "Answer Redaction answers_of mark_deleted redact",
     "marks": "mark_of marks_of raise_mark trace_owner trace_owners",

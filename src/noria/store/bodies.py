@@ -8,6 +8,8 @@ ones get one. ISA-L deflates fifty kilobytes in a quarter of zlib's time, to the
 
 from __future__ import annotations
 
+from typing import Final
+
 from isal import isal_zlib
 
 __all__ = ["Bodies", "deflated", "inflated"]
@@ -15,7 +17,7 @@ __all__ = ["Bodies", "deflated", "inflated"]
 Bodies = tuple[bytes | None, bytes | None]
 """A call's request and its response."""
 
-_DICTIONARY = (
+_DICTIONARY: Final = (
     b'"object":"embedding","embedding":"input":["arguments":"{\\"query\\":\\"tool_call_id":"call_'
     b'"tool_calls":[{"id":"call_","type":"function","function":{"name":"tools":[{"type":"function",'
     b'"function":{"name":"description":"parameters":{"type":"object","properties":{"type":"string",'
@@ -34,9 +36,9 @@ _DICTIONARY = (
 """Part of the format of the store: not a byte of it may ever change. A body that needs it says so
 in its second byte and gives the Adler-32 of it, so that those that were stored without one can be
 read, and another could be added. The most frequent stands last, as deflate has it cheapest."""
-_SHORT = 1024
+_SHORT: Final = 1024
 """The most bytes of a body for which deflate's fixed code does."""
-_WINDOW_BITS = 15
+_WINDOW_BITS: Final = 15
 
 
 def deflated(body: bytes | None) -> bytes | None:

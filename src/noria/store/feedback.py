@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from noria.ids import new_span_id
 from noria.store.database import Database
 from noria.store.governance import feedback
-from noria.store.keys import Key
+from noria.store.key import Key
 
 __all__ = ["add_feedback"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from isal.isal_zlib import crc32
@@ -21,15 +21,15 @@ from noria.errors import StoreUnavailable
 
 __all__ = ["Record", "frame", "read_records"]
 
-_FRAME = struct.Struct("<II")
-_LENGTH = struct.Struct("<I")
-_pack_frame = _FRAME.pack
-_pack_length = _LENGTH.pack
-_dumps = orjson.dumps
-_LARGEST_BODY = 0x7FFF_FFFF
+_FRAME: Final = struct.Struct("<II")
+_LENGTH: Final = struct.Struct("<I")
+_pack_frame: Final = _FRAME.pack
+_pack_length: Final = _LENGTH.pack
+_dumps: Final = orjson.dumps
+_LARGEST_BODY: Final = 0x7FFF_FFFF
 
 
-def frame(meta: Mapping[str, Any], *blobs: bytes) -> bytes:
+def frame(meta: Mapping[str, Any], blobs: Sequence[bytes] = ()) -> bytes:
     """One record as it stands in a journal.
 
     Raises:

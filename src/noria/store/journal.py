@@ -16,7 +16,7 @@ import threading
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from noria.errors import NoriaError, StoreUnavailable
 from noria.store.frames import frame
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 _write = os.writev
-MOST_FRAMES = 1024
+MOST_FRAMES: Final = 1024
 """How many records one system call takes."""
 
 
@@ -81,7 +81,7 @@ class Journal:
             StoreUnavailable: the disk is full or broken, or the journal is closed. Nothing of
                 the record is left in the journal.
         """
-        self.write((frame(meta, *blobs),))
+        self.write((frame(meta, blobs),))
 
     def write(self, frames: Sequence[bytes]) -> None:
         """Write records that were framed before, all of them or none.

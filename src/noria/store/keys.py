@@ -7,7 +7,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,11 +17,11 @@ from noria.ids import new_span_id
 from noria.store.budgets import budget_of, ensure_named, put_budget
 from noria.store.changes import changing
 from noria.store.database import Database
+from noria.store.key import Key
 from noria.store.schema import budgets, keys, teams, users
-from noria.types import Budget, Label, Principal, Subject
+from noria.types import Budget, Label, Subject
 
 __all__ = [
-    "Key",
     "create_key",
     "digest",
     "find_key",
@@ -30,36 +29,6 @@ __all__ = [
     "list_keys",
     "revoke_key",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """What a key allows. Limits are per minute; None is no limit (for `models`: all of them)."""
-
-    id: str
-    serial: int
-    """A small number that rises with each key made and is never used again."""
-    name: str | None
-    hint: str
-    """The end of the secret, so that a person can tell keys apart."""
-    team: str | None
-    user: str | None
-    admin: bool
-    models: tuple[str, ...] | None
-    rpm: int | None
-    tpm: int | None
-    concurrency: int | None
-    groups: frozenset[str]
-    clearance: Label
-    record_content: bool
-    budget: Budget | None
-    created_ns: int
-    revoked_ns: int | None
-
-    @property
-    def principal(self) -> Principal:
-        """The caller that this key stands for."""
-        return Principal(self.id, self.team, self.user, self.admin, self.groups, self.clearance)
 
 
 def digest(secret: str | bytes) -> bytes:

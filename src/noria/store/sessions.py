@@ -8,7 +8,8 @@ import time
 from sqlalchemy import Table, delete, insert, select
 
 from noria.store.database import Database
-from noria.store.keys import Key, digest, find
+from noria.store.key import Key
+from noria.store.keys import digest, find
 from noria.store.schema import keys, sessions, sign_in_links
 
 __all__ = ["end_session", "find_session", "new_link", "redeem_link", "sign_in"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 __all__ = ["words_of"]
 
-_MOST_CHARACTERS = 100_000
+_MOST_CHARACTERS: Final = 100_000
 
 
 def words_of(request: bytes | None, response: bytes | None) -> str:
