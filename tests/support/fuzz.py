@@ -12,22 +12,26 @@ of them.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import re
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import h11
 
-from noria.config import Limits
-from noria.gateway.incoming import Bounds, Incoming
+from noria.config import Config, Limits
+from noria.gateway.incoming import Incoming
 from noria.gateway.lane import Lane
+from noria.gateway.reception import Reception
 
 __all__ = ["Tally", "fuzz"]
 
 Request = tuple[bytes, bytes, list[tuple[bytes, bytes]], bytes]
 
+_CONFIG = Config(home=Path(os.devnull), limits=Limits(header_bytes=64 * 1024))
 _BODY = b'{"model":"fake:small","messages":[{"role":"user","content":"Hi"}]}'
 _SEEDS = [
     b"GET /health HTTP/1.1\r\nHost: door\r\n\r\n",
@@ -94,6 +98,10 @@ class Tally:
 
 def fuzz(cases: int, seed: int = 0, keep: int = 20) -> Tally:
     """Try so many cases; the n-th depends on `seed + n` alone."""
+    return asyncio.run(_fuzz(cases, seed, keep))
+
+
+async def _fuzz(cases: int, seed: int, keep: int) -> Tally:
     tally = Tally()
     for number in range(seed, seed + cases):
         chance = random.Random(number)
@@ -301,23 +309,10 @@ class _Task:
 class _Door:
     """A door that remembers what it is asked, and answers at once or soon."""
 
-    bounds = Bounds.of(Limits(header_bytes=64 * 1024))
-    date_line = b"date: now"
-    closing = False
-
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
         self.taken: list[Request] = []
         self.tasks: list[_Task] = []
-
-    def now(self) -> float:
-        return 0.0
-
-    def enter(self, lane: Lane) -> bool:
-        return True
-
-    def leave(self, lane: Lane) -> None:
-        pass
 
     def take(self, incoming: Incoming, lane: Lane) -> _Task | None:
         task = _Task(self._respond(incoming, lane))
@@ -339,7 +334,7 @@ class _Door:
 def _lane(sent: bytes, chance: random.Random) -> tuple[list[Request], int | None]:
     """The requests that the lane takes, and the status with which it refuses what follows."""
     door, transport = _Door(chance), _Transport()
-    lane = Lane(door)  # type: ignore[arg-type]
+    lane = Lane(Reception(_CONFIG, door))
     lane.connection_made(transport)
     cuts = sorted(chance.randrange(len(sent) + 1) for _ in range(chance.choice((0, 1, 2, 5, 30))))
     start = 0

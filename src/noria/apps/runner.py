@@ -118,9 +118,10 @@ async def _serve(
     from noria.apps.client import AppClient
     from noria.apps.judging import settle
     from noria.apps.schedules import Timetable
-    from noria.apps.serving import AppReception
+    from noria.apps.serving import AppDoor
     from noria.config import load
     from noria.gateway import open_gateway
+    from noria.gateway.reception import Reception
     from noria.ids import new_span_id
     from noria.models.state import EngineAddresses
     from noria.store import Database
@@ -133,7 +134,7 @@ async def _serve(
     async with open_gateway(config, db, engines, row=given.row, rows=given.rows) as gateway:
         gateway.applications = client = AppClient(gateway)
         await asyncio.to_thread(set_app_budgets, db, config, apps)
-        reception = AppReception(apps, gateway, db)
+        reception = Reception(config, AppDoor(apps, gateway, db))
         timetable = Timetable(apps, gateway, db, new_span_id())
         await reception.open(listener)
         timetable.start()

@@ -22,8 +22,7 @@ from noria.apps.wire import ChatWire, delta_event, error_event, result_event
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.core import Gateway
 from noria.gateway.incoming import Incoming
-from noria.gateway.lane import Lane
-from noria.gateway.reception import Reception
+from noria.gateway.lane import Cancellable, Lane
 from noria.gateway.request import read_object
 from noria.gateway.tracing import Place, Trace, Work
 from noria.types import Label, SpanKind
@@ -31,14 +30,14 @@ from noria.types import Label, SpanKind
 if TYPE_CHECKING:
     from noria.store import Database
 
-__all__ = ["AppReception"]
+__all__ = ["AppDoor"]
 
 log = logging.getLogger("noria.apps")
 
 _EVENTS = [(b"content-type", b"text/event-stream")]
 
 
-class AppReception(Reception):
+class AppDoor:
     """Answers the doors' calls of the applications of one file.
 
     Args:
@@ -48,14 +47,17 @@ class AppReception(Reception):
     """
 
     def __init__(self, apps: Sequence[App], gateway: Gateway, db: Database) -> None:
-        super().__init__(gateway.config)
         self._apps = {app.name: app for app in apps}
         self._gateway = gateway
         self._db = db
         self._visitors = Visitors(db)
         self._credential = b"Bearer " + app_secret(gateway.config.home).encode()
 
-    async def respond(self, incoming: Incoming, lane: Lane) -> None:
+    def take(self, incoming: Incoming, lane: Lane) -> Cancellable:
+        """Begin to answer one call of a door."""
+        return self._gateway.loop.create_task(self._respond(incoming, lane))
+
+    async def _respond(self, incoming: Incoming, lane: Lane) -> None:
         if not hmac.compare_digest(incoming.header(b"authorization") or b"", self._credential):
             lane.fail([], ApiError(401, "invalid_api_key", "Only noria's own doors come in here."))
             return
@@ -87,7 +89,7 @@ class AppReception(Reception):
             trace,
             visit.parent,
             app.name,
-            self.config.recording.content and key.record_content and app.record_content,
+            self._gateway.config.recording.content and key.record_content and app.record_content,
             counted=True,
             depth=visit.depth,
         )

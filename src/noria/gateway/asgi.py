@@ -18,14 +18,7 @@ ASGIApp = Callable[
 ]
 
 
-async def run_asgi(
-    app: ASGIApp,
-    incoming: Incoming,
-    lane: Lane,
-    client: tuple[str, int],
-    server: tuple[str, int],
-    state: dict[str, Any],
-) -> None:
+async def run_asgi(app: ASGIApp, incoming: Incoming, lane: Lane, state: dict[str, Any]) -> None:
     """Answer one request with an ASGI application; `state` is what it is told of the request.
 
     An application that raises before it has answered becomes a plain 500; after that the
@@ -43,8 +36,8 @@ async def run_asgi(
         "query_string": query,
         "root_path": "",
         "headers": incoming.headers,
-        "client": client,
-        "server": server,
+        "client": lane.client,
+        "server": lane.server,
         "state": state,
     }
     answer = _Answer(incoming, lane)

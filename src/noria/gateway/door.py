@@ -1,4 +1,4 @@
-"""The door of one worker process: what stands behind a listening socket.
+"""The door of one worker process: who answers what comes in at its listening socket.
 
 It decides which requests are calls of a model (they go to the core), which few questions it
 answers itself (`/health`, `/v1/models`, `/metrics`), and hands everything else to the pages.
@@ -11,14 +11,12 @@ import logging
 import time
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 import orjson
-from typing_extensions import override
 
 from noria import __version__
-from noria.config import Config
 from noria.errors import ApiError
 from noria.gateway.asgi import ASGIApp, run_asgi
 from noria.gateway.call import Call
@@ -27,7 +25,6 @@ from noria.gateway.endpoint import Endpoint
 from noria.gateway.incoming import Incoming
 from noria.gateway.joining import PLACE_HEADERS, named_place
 from noria.gateway.lane import Cancellable, Lane
-from noria.gateway.reception import Reception
 from noria.store import Key
 
 __all__ = ["Door"]
@@ -35,14 +32,13 @@ __all__ = ["Door"]
 log = logging.getLogger("noria.door")
 
 SESSION_COOKIE = "noria_session"
-_CALLS = {b"/v1" + endpoint.path: endpoint for endpoint in Endpoint}
+_CALLS: Final = {b"/v1" + endpoint.path: endpoint for endpoint in Endpoint}
 
 
-class Door(Reception):
+class Door:
     """Answers the requests of a worker.
 
     Args:
-        config: the configuration.
         gateway: the core, made in this process.
         pages: makes the ASGI application for everything that is not an API call; called at the
             first such request, so that a worker is open before the pages are loaded.
@@ -52,13 +48,11 @@ class Door(Reception):
 
     def __init__(
         self,
-        config: Config,
         gateway: Gateway,
         pages: Callable[[], ASGIApp],
         metrics: Callable[[], bytes],
         engines: Callable[[], dict[str, Any]],
     ) -> None:
-        super().__init__(config)
         self.gateway = gateway
         self._make_pages = pages
         self._pages: ASGIApp | None = None
@@ -66,7 +60,6 @@ class Door(Reception):
         self._engines = engines
         self._started = time.monotonic()
 
-    @override
     def take(self, incoming: Incoming, lane: Lane) -> Cancellable | None:
         """Begin to answer one request: a call of a model by a known key at once, without a task."""
         endpoint = _CALLS.get(incoming.target)
@@ -78,13 +71,13 @@ class Door(Reception):
             or incoming.has_any(PLACE_HEADERS)
             or (key := self.gateway.keys.recall(credential)) is None
         ):
-            return super().take(incoming, lane)
+            return self.gateway.loop.create_task(self._respond(incoming, lane))
         try:
             call = self.gateway.admit(endpoint, key, incoming.content(), lane)
             if call is None:
                 return None
             if call.needs_task:
-                task = self.loop.create_task(self._answer(call, incoming, lane))
+                task = self.gateway.loop.create_task(self._answer(call, incoming, lane))
                 task.add_done_callback(lambda _: call.count_out())
                 return task
             call.begin()
@@ -106,9 +99,8 @@ class Door(Reception):
         log.exception("%s %s failed", incoming.method.decode(), path)
         lane.give_up(ApiError(500, "internal_error", "noria failed to answer; its log says why."))
 
-    @override
-    async def respond(self, incoming: Incoming, lane: Lane) -> None:
-        """Answer one request."""
+    async def _respond(self, incoming: Incoming, lane: Lane) -> None:
+        """Answer any request."""
         try:
             path = incoming.target.partition(b"?")[0]
             endpoint = _CALLS.get(path)
@@ -136,7 +128,7 @@ class Door(Reception):
                     state["key"] = await self._authenticate(incoming, credential)
                 if self._pages is None:
                     self._pages = await asyncio.to_thread(self._make_pages)
-                await run_asgi(self._pages, incoming, lane, lane.client, self.address, state)
+                await run_asgi(self._pages, incoming, lane, state)
         except ApiError as refusal:
             lane.fail([], refusal)
         except Exception:  # noqa: BLE001 - it is logged

@@ -47,9 +47,9 @@ class Cancellable(Protocol):
 class Lane(asyncio.Protocol, Sink):
     """One connection. It is the sink of the call that it is answering."""
 
-    def __init__(self, door: Reception) -> None:
-        self._door = door
-        self._bounds = door.bounds
+    def __init__(self, reception: Reception) -> None:
+        self._reception = reception
+        self._bounds = reception.bounds
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._target = b""
@@ -89,7 +89,8 @@ class Lane(asyncio.Protocol, Sink):
         self.answering = False
         """Whether a part of the present answer was written."""
         self.client = ("", 0)
-        self.deadline = door.now() + self._bounds.idle_seconds
+        self.server = reception.address
+        self.deadline = reception.now() + self._bounds.idle_seconds
         """When the door closes the connection unless something happens before."""
 
     # asyncio.Protocol
@@ -98,7 +99,7 @@ class Lane(asyncio.Protocol, Sink):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of it
         peer = self._transport.get_extra_info("peername")
         self.client = peer[:2] if isinstance(peer, tuple) else self.client
-        if not self._door.enter(self):
+        if not self._reception.enter(self):
             self._refuse_connection(
                 ApiError(503, "too_many_connections", "Too many connections.", retry_after=1)
             )
@@ -116,7 +117,7 @@ class Lane(asyncio.Protocol, Sink):
                     self._refuse_headers()
             self._parser.feed_data(data)
             if self._awaited_seconds is not None and self._part != part:
-                self.deadline = self._door.now() + self._awaited_seconds
+                self.deadline = self._reception.now() + self._awaited_seconds
         except ApiError as refusal:
             self._refuse_connection(refusal)
         except httptools.HttpParserUpgrade as upgrade:
@@ -137,7 +138,7 @@ class Lane(asyncio.Protocol, Sink):
         return None
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._door.leave(self)
+        self._reception.leave(self)
         self._closing = True
         self._ahead.clear()
         self._writable.set()
@@ -232,7 +233,7 @@ class Lane(asyncio.Protocol, Sink):
     def _begin(self, incoming: Incoming) -> None:
         self._current = incoming
         self.deadline = _NEVER
-        answerer = self._door.take(incoming, self)
+        answerer = self._reception.take(incoming, self)
         if self._is_at(incoming):  # else it is answered already, and perhaps the next one begun
             self._answerer = answerer
 
@@ -248,11 +249,11 @@ class Lane(asyncio.Protocol, Sink):
         transport = self._transport
         if transport is None or current is None:
             return
-        if not current.keep_alive or self._door.closing:
+        if not current.keep_alive or self._reception.closing:
             self._closing = True
             transport.close()
             return
-        self.deadline = self._door.now() + self._bounds.idle_seconds
+        self.deadline = self._reception.now() + self._bounds.idle_seconds
         if self._ahead or self._refused is not None:
             self._go_on()
 
@@ -395,7 +396,7 @@ class Lane(asyncio.Protocol, Sink):
 
     def _head(self, status: int, headers: Headers, close: bool) -> list[bytes]:
         first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
-        lines = [first, self._door.date_line]
+        lines = [first, self._reception.date_line]
         for name, value in headers:
             lines.append(name + b": " + value)
         current = self._current

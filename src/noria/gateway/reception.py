@@ -1,29 +1,42 @@
-"""What listens on a socket: connections come in, requests are answered, all leave at the end."""
+"""What listens on a socket: connections come in, their requests are taken, all leave at the end."""
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import socket
+from typing import Final, Protocol
 
 from noria.config import Config
 from noria.gateway.incoming import Bounds, Incoming
 from noria.gateway.lane import Cancellable, Lane, date_line
 
-__all__ = ["Reception"]
+__all__ = ["Answerer", "Reception"]
 
-_TICK_SECONDS = 0.5
-_BACKLOG = 2048
+_TICK_SECONDS: Final = 0.5
+_BACKLOG: Final = 2048
 
 
-class Reception(abc.ABC):
-    """Accepts connections and has each request answered by `respond`."""
+class Answerer(Protocol):
+    """Answers the requests of a reception."""
 
-    def __init__(self, config: Config) -> None:
-        self.config = config
+    def take(self, incoming: Incoming, lane: Lane) -> Cancellable | None:
+        """Begin to answer one request; what is returned is cancelled if its client goes away."""
+
+
+class Reception:
+    """Accepts connections and gives each request to who answers it.
+
+    Args:
+        config: where it listens, and its limits.
+        answerer: takes the requests.
+    """
+
+    def __init__(self, config: Config, answerer: Answerer) -> None:
         self.bounds = Bounds.of(config.limits)
-        self.loop = asyncio.get_running_loop()
-        self.now = self.loop.time
+        self.take = answerer.take
+        self._most_lanes = config.limits.connections
+        self._loop = asyncio.get_running_loop()
+        self.now = self._loop.time
         self.date_line = date_line()
         self.closing = False
         self.address: tuple[str, int] = (config.server.host, config.server.port)
@@ -32,21 +45,13 @@ class Reception(abc.ABC):
         self._emptied = asyncio.Event()
         self._server: asyncio.Server | None = None
 
-    def take(self, incoming: Incoming, lane: Lane) -> Cancellable | None:
-        """Begin to answer one request; what is returned is cancelled if its client goes away."""
-        return self.loop.create_task(self.respond(incoming, lane))
-
-    @abc.abstractmethod
-    async def respond(self, incoming: Incoming, lane: Lane) -> None:
-        """Answer one request."""
-
     async def open(self, listener: socket.socket) -> None:
         """Begin to accept connections."""
         self.address = listener.getsockname()[:2]
-        self._server = await self.loop.create_server(
+        self._server = await self._loop.create_server(
             lambda: Lane(self), sock=listener, backlog=_BACKLOG
         )
-        self._ticking = self.loop.create_task(self._tick())
+        self._ticking = self._loop.create_task(self._tick())
 
     def accept_no_more(self) -> None:
         """Let nobody else in; connections close when what is asked on them is answered."""
@@ -77,7 +82,7 @@ class Reception(abc.ABC):
     def enter(self, lane: Lane) -> bool:
         """Count a connection in; False when there are too many."""
         self._lanes.add(lane)
-        return len(self._lanes) <= self.config.limits.connections
+        return len(self._lanes) <= self._most_lanes
 
     def leave(self, lane: Lane) -> None:
         """Count a connection out."""

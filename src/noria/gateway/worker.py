@@ -20,6 +20,7 @@ from noria.gateway.keyring import KeyRing
 from noria.gateway.limits import Limits
 from noria.gateway.metrics import render_metrics
 from noria.gateway.purse import Purse
+from noria.gateway.reception import Reception
 from noria.gateway.tracing import Marks
 from noria.gateway.upstream import Upstreams
 from noria.ids import new_span_id
@@ -152,15 +153,15 @@ async def _serve(
     async with open_gateway(config, db, engines, row=row, rows=rows) as gateway:
         gateway.applications = applications(gateway) if applications else None
         door = Door(
-            config,
             gateway,
             pages=lambda: pages(db, gateway),
             metrics=lambda: render_metrics(db),
             engines=lambda: engine_states(config.home),
         )
-        await door.open(listener)
+        reception = Reception(config, door)
+        await reception.open(listener)
         await stop.wait()
-        await door.close(_DRAIN_SECONDS)
+        await reception.close(_DRAIN_SECONDS)
     db.close()
 
 
