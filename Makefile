@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check setup wheel test-compiled soak bench-retrieval bench-gateway bench-store bench-engine bench-apps bench-ratings bench-judge bench-votes clean
+.PHONY: serve test check setup wheel test-compiled soak bench-retrieval bench-gateway bench-turns bench-store bench-engine bench-apps bench-ratings bench-judge bench-votes clean
 
 serve: .venv/core
 	$(BIN)/noria serve
@@ -25,7 +25,8 @@ $(COMPILED): .venv/dev pyproject.toml $(shell find src -type f -not -name '*.pyc
 	cp -r pyproject.toml README.md LICENSE NOTICE src build/copy
 	HATCH_BUILD_HOOK_ENABLE_MYPYC=true $(BIN)/python -m pip wheel --quiet --disable-pip-version-check \
 	  --no-deps --no-build-isolation --wheel-dir build/dist build/copy
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ build/dist/*.whl
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/made build/dist/*.whl
+	mv build/made $@
 
 wheel: $(COMPILED)
 	mkdir -p dist && cp build/dist/*.whl dist
@@ -41,6 +42,11 @@ soak: .venv/dev
 bench-gateway: .venv/dev
 	if command -v cc >/dev/null; then $(MAKE) $(COMPILED); else echo "no C compiler: pure Python alone"; fi
 	$(BIN)/python benchmarks/gateway/run.py
+
+# Several noria in turns: the checkout and its wheel, or what NORIA names.
+NORIA ?= . $(COMPILED)
+bench-turns: .venv/dev $(COMPILED)
+	$(BIN)/python benchmarks/gateway/turns.py $(NORIA)
 
 bench-store: .venv/dev
 	$(BIN)/python benchmarks/store/run.py

@@ -17,12 +17,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from load import Target
 
-__all__ = ["PEERS", "Peer", "Running", "free_port", "wait_open"]
+__all__ = ["HERE", "PEERS", "Peer", "Running", "free_port", "mock", "noria", "wait_open"]
 
+HERE = Path(sys.executable).with_name("noria")
 COMPILED = Path(__file__).parents[2] / "build" / "compiled"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "noria" / "benchmarks"
 
@@ -101,6 +103,19 @@ def _environ() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
+@contextmanager
+def mock(core: int) -> Iterator[int]:
+    """The mock upstream, on a core of its own or the load's. Gives its port."""
+    port = free_port()
+    script = Path(__file__).with_name("mock.py")
+    with subprocess.Popen([sys.executable, script, str(port), str(core)]) as process:
+        try:
+            wait_open(port, process)
+            yield port
+        finally:
+            process.terminate()
+
+
 def free_port() -> int:
     """A port that nothing listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
@@ -142,8 +157,13 @@ def _venv(name: str, *requirements: str) -> None:
 # noria
 
 
+def noria(command: Path, modules: Path | None = None) -> Start:
+    """How to start a `noria` command; with `modules`, that are looked for there before its own."""
+    return partial(_start_noria, command, {"PYTHONPATH": str(modules)} if modules else {})
+
+
 def _start_noria(
-    folder: Path, mock_port: int, port: int
+    noria: Path, environ: dict[str, str], folder: Path, mock_port: int, port: int
 ) -> tuple[list[str], dict[str, str], Target]:
     config = folder / "noria.toml"
     config.write_text(
@@ -165,29 +185,21 @@ installation = "1000000 USD/month"
 budget = "1000000 USD/week"
 """
     )
-    noria = [str(Path(sys.executable).with_name("noria"))]
     made = subprocess.run(
-        [*noria, "key", "create", "--team", "bench", "--budget", "1000000 USD/day", "--json"],
+        [noria, "key", "create", "--team", "bench", "--budget", "1000000 USD/day", "--json"],
         cwd=folder,
-        env=_environ(),
+        env=_environ() | environ,
         capture_output=True,
         check=True,
     )
     secret = json.loads(made.stdout)["key"]
     headers = {"authorization": f"Bearer {secret}"}
     target = Target(port, "/v1/chat/completions", "mock:bench", headers)
-    return [*noria, "serve"], {}, target
-
-
-def _start_compiled(
-    folder: Path, mock_port: int, port: int
-) -> tuple[list[str], dict[str, str], Target]:
-    """The same with the path of a request compiled to C, as the wheel has it."""
-    command, environ, target = _start_noria(folder, mock_port, port)
-    return command, environ | {"PYTHONPATH": str(COMPILED)}, target
+    return [str(noria), "serve"], environ, target
 
 
 def _find_compiled() -> None:
+    """The path of a request compiled to C, as the wheel has it."""
     if not COMPILED.is_dir():
         raise RuntimeError(f"there is no {COMPILED}; `make wheel` makes it")
 
@@ -308,8 +320,8 @@ def _start_portkey(
 
 
 PEERS = {
-    "noria": Peer("noria", "this checkout", lambda: None, _start_noria, slow=False),
-    "compiled": Peer("noria", "the wheel", _find_compiled, _start_compiled, slow=False),
+    "noria": Peer("noria", "this checkout", lambda: None, noria(HERE), slow=False),
+    "compiled": Peer("noria", "the wheel", _find_compiled, noria(HERE, COMPILED), slow=False),
     "tensorzero": Peer(
         "TensorZero",
         "2026.6.0",

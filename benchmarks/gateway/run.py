@@ -15,7 +15,6 @@ import platform
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +22,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import load
-from load import Load, Target
-from measure import Processes, cpu_seconds
-from peers import PEERS, Peer, Running, free_port, wait_open
+from load import Target
+from measure import Server
+from peers import PEERS, Peer, Running, mock
 
 RESULTS = Path(__file__).parent.parent / "RESULTS.md"
 BEGIN, END = "<!-- gateway: begin -->", "<!-- gateway: end -->"
@@ -67,20 +66,12 @@ def main() -> None:
     if len(cores) < 2:
         print("There is one core only: load and server share it.", file=sys.stderr)
     os.sched_setaffinity(0, load_core)
-    mock_port = free_port()
-    mock = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("mock.py"), str(mock_port), str(cores[-1])]
-    )
-    try:
-        wait_open(mock_port, mock)
+    with mock(cores[-1]) as mock_port:
         rows = [_direct(mock_port, options.scale)]
         for name in options.peers.split(","):
             figures = _measure(PEERS[name], mock_port, server_core, options.scale)
             if figures is not None:
                 rows.append(figures)
-    finally:
-        mock.terminate()
-        mock.wait()
     table = _table(rows)
     print(table)
     if not options.no_write:
@@ -113,95 +104,39 @@ def _measure(peer: Peer, mock_port: int, core: set[int], scale: float) -> Figure
             tempfile.TemporaryDirectory(prefix="noria-bench-") as folder,
             peer.running(Path(folder), mock_port, core) as running,
         ):
-            return _Bench(peer, running, scale).figures()
+            return _figures(peer, running, scale)
     except (RuntimeError, subprocess.CalledProcessError) as failed:
         print(f"{peer.name} is left out: {failed}", file=sys.stderr)
         return None
 
 
-class _Bench:
-    """The measurements of one running server."""
+def _figures(peer: Peer, running: Running, scale: float) -> Figures:
+    """Measure everything, in an order that leaves memory for last."""
+    shown, slow = Figures(peer.name, peer.version), peer.slow
+    server = Server(running)
+    server.warm_up(round(_WARM_UP * (0.2 if slow else 1)))
+    single = server.load(round((_SLOW_SINGLE if slow else _SINGLE) * scale), 1)
+    shown.p50_1_ms = single.p50_ms
+    plain, door, rest = server.costed(round((_SLOW_PLAIN if slow else _PLAIN) * scale))
+    shown.p50_16_ms, shown.per_second = plain.p50_ms, plain.per_second
+    shown.cpu_plain, shown.cpu_plain_rest = door, rest
+    streams = round((_SLOW_STREAMS if slow else _STREAMS) * scale)
+    _, shown.cpu_stream, shown.cpu_stream_rest = server.costed(streams, stream=True)
+    paced = round((_SLOW_PACED if slow else _PACED) * scale)
+    _, shown.cpu_paced, shown.cpu_paced_rest = server.costed(paced, stream=True, slowly=True)
+    _remember(shown, server, round((_SLOW_MEMORY if slow else _MEMORY) * scale))
+    shown.failures, shown.first_failure = server.failures, server.first_failure
+    return shown
 
-    def __init__(self, peer: Peer, running: Running, scale: float) -> None:
-        self._peer = peer
-        self._target = running.target
-        self._processes = Processes(running.pid, running.target.port)
-        self._figures = Figures(peer.name, peer.version)
-        self._scale = scale
-        self._sent = 0
-        self._door: list[int] = []
 
-    def figures(self) -> Figures:
-        """Measure everything, in an order that leaves memory for last."""
-        slow, scale, shown = self._peer.slow, self._scale, self._figures
-        self._warm_up()
-        single = self._load(round((_SLOW_SINGLE if slow else _SINGLE) * scale), 1)
-        shown.p50_1_ms = single.p50_ms
-        plain, door, rest = self._costed(round((_SLOW_PLAIN if slow else _PLAIN) * scale))
-        shown.p50_16_ms, shown.per_second = plain.p50_ms, plain.per_second
-        shown.cpu_plain, shown.cpu_plain_rest = door, rest
-        streams = round((_SLOW_STREAMS if slow else _STREAMS) * scale)
-        _, shown.cpu_stream, shown.cpu_stream_rest = self._costed(streams, stream=True)
-        paced = round((_SLOW_PACED if slow else _PACED) * scale)
-        _, shown.cpu_paced, shown.cpu_paced_rest = self._costed(paced, stream=True, slowly=True)
-        self._remember(round((_SLOW_MEMORY if slow else _MEMORY) * scale))
-        return shown
-
-    def _warm_up(self) -> None:
-        self._load(round(_WARM_UP * (0.2 if self._peer.slow else 1)), 16)
-        # Which processes serve is asked while a connection is open.
-        holder = load.hold(self._target)
-        try:
-            self._door = self._processes.door()
-        finally:
-            holder.close()
-
-    def _costed(
-        self, requests: int, *, stream: bool = False, slowly: bool = False
-    ) -> tuple[Load, float, float]:
-        """Run a load at 16 connections; with it the door's and the others' microseconds each."""
-        rest = [pid for pid in self._processes.all() if pid not in self._door]
-        before = [sum(map(cpu_seconds, pids)) for pids in (self._door, rest)]
-        ran = self._load(requests, 16, stream=stream, slowly=slowly)
-        self._settle(rest)
-        after = [sum(map(cpu_seconds, pids)) for pids in (self._door, rest)]
-        door, others = (1e6 * (b - a) / ran.requests for a, b in zip(before, after, strict=True))
-        return ran, door, others
-
-    def _settle(self, pids: list[int]) -> None:
-        """Wait until work that goes on behind the answers (noria's intake) is done."""
-        until = time.monotonic() + 60
-        used = sum(map(cpu_seconds, pids))
-        while time.monotonic() < until:
-            time.sleep(1.5)
-            now = sum(map(cpu_seconds, pids))
-            if now - used < 0.03:
-                return
-            used = now
-
-    def _load(
-        self, requests: int, connections: int, *, stream: bool = False, slowly: bool = False
-    ) -> Load:
-        wanted = max(requests, connections)
-        ran = load.run(self._target, wanted, connections, stream=stream, slowly=slowly)
-        self._sent += ran.requests
-        self._figures.failures += ran.failures
-        self._figures.first_failure = self._figures.first_failure or ran.first_failure
-        if not ran.requests:
-            raise RuntimeError(f"no request was answered: {ran.first_failure}")
-        return ran
-
-    def _remember(self, most: int) -> None:
-        """Resident memory as the number of requests grows."""
-        while True:
-            door = self._processes.resident_mb(self._door)
-            rest = [pid for pid in self._processes.all() if pid not in self._door]
-            memory = (self._sent, door, self._processes.resident_mb(rest))
-            self._figures.resident_mb.append(memory)
-            if self._sent >= most:
-                return
-            stage = min(most, (self._sent // _STAGE + 1) * _STAGE)
-            self._load(stage - self._sent, 16)
+def _remember(shown: Figures, server: Server, most: int) -> None:
+    """Resident memory as the number of requests grows."""
+    while True:
+        shown.resident_mb.append((server.sent, *server.resident_mb()))
+        if server.sent >= most:
+            return
+        stage = min(most, (server.sent // _STAGE + 1) * _STAGE)
+        server.load(stage - server.sent, 16)
 
 
 def _table(rows: list[Figures]) -> str:
