@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from noria.errors import ApiError, StoreUnavailable
-from noria.store import Database, Generation, Key, find_key, find_session
+from noria.store import Database, Generation, Key, digest, find_key, find_session
 
 __all__ = ["KeyRing"]
 
@@ -59,7 +59,7 @@ class KeyRing:
         secret = secret.strip()
         return await self._look_up(
             _digest(credential),
-            lambda: find_key(self._db, hashlib.sha256(secret).digest()),
+            lambda: find_key(self._db, digest(secret)),
         )
 
     async def look_up_session(self, secret: str) -> Key:
@@ -73,10 +73,10 @@ class KeyRing:
             lambda: find_session(self._db, secret),
         )
 
-    async def _ask_once(self, digest: bytes, find: Callable[[], Key | None]) -> Key | None:
+    async def _ask_once(self, known_by: bytes, find: Callable[[], Key | None]) -> Key | None:
         """Ask the store; callers who come meanwhile with the same key share the answer."""
         # An answer that was asked for before a change must not serve those who come after it.
-        question = (digest, self._seen)
+        question = (known_by, self._seen)
         asking = self._asking.get(question)
         if asking is None:
             asking = asyncio.ensure_future(asyncio.to_thread(find))
@@ -84,19 +84,19 @@ class KeyRing:
             asking.add_done_callback(lambda _: self._asking.pop(question, None))
         return await asyncio.shield(asking)
 
-    async def _look_up(self, digest: bytes, find: Callable[[], Key | None]) -> Key:
+    async def _look_up(self, known_by: bytes, find: Callable[[], Key | None]) -> Key:
         now = time.monotonic()
         generation = self._generation.value
         if generation != self._seen:
             # Everything must be asked for again, but stays at hand in case nobody answers.
             self._keys = {known: (key, 0.0) for known, (key, _) in self._keys.items() if key}
             self._seen = generation
-        remembered = self._keys.get(digest)
+        remembered = self._keys.get(known_by)
         if remembered is not None and remembered[1] > now:
             key = remembered[0]
         else:
             try:
-                key = await self._ask_once(digest, find)
+                key = await self._ask_once(known_by, find)
             except StoreUnavailable:
                 if remembered is None or remembered[0] is None:
                     raise ApiError(
@@ -108,7 +108,7 @@ class KeyRing:
             if len(self._keys) >= _MOST_REMEMBERED:
                 self._keys.clear()
             keep = _REMEMBER_SECONDS if key is not None else _UNKNOWN_SECONDS
-            self._keys[digest] = (key, now + keep)
+            self._keys[known_by] = (key, now + keep)
         if key is None:
             raise ApiError(401, "invalid_api_key", "This API key is unknown. Check the key.")
         if key.revoked_ns is not None:
