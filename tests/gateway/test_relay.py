@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from noria.gateway.relay import Relay
@@ -123,7 +123,16 @@ def test_what_is_unusual_is_passed_on_among_events_that_are_alike(events: bytes)
     assert same_together_as_alone(delta("a"), events, DONE).complete
 
 
-@given(st.binary(max_size=200), st.lists(st.integers(min_value=0), max_size=8))
+SCRAPS = (
+    b"data: ", b"data:", b"event: x\n", b":", b"\n", b"\n\n", b"\r\n", b"\r", b"[DONE]", b'"content":',
+    b'"a"', b"{", USAGE, USAGE[6:], delta("b"), delta("b")[:-2], delta(None, "stop"),
+)  # fmt: skip
+NOISE = st.lists(st.sampled_from(SCRAPS) | st.binary(max_size=20), max_size=12).map(b"".join)
+
+
+@example(noise=b"\n", cuts=[])
+@example(noise=b"data: [DONE]\n\n\n", cuts=[])
+@given(NOISE, st.lists(st.integers(min_value=0), max_size=8))
 def test_whatever_comes_it_ends_as_complete_or_as_an_error(noise: bytes, cuts: list[int]) -> None:
     relay, _ = relayed(delta("a") + noise, cuts, wants_usage=False)
     assert relay.complete != (relay.error is not None)

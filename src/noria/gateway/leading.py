@@ -71,12 +71,14 @@ def _alike(events: bytes) -> int:
 def _listed(events: bytes) -> int:
     """The same for any events, by parsing them as one list, which takes half the time of parsing
     each by itself."""
+    if not events.startswith(b"data: "):
+        return 0
     texts = events[6:-2].removesuffix(_LAST)
     joined = texts.replace(_BETWEEN, b",")
     count = 1 + (len(texts) - len(joined)) // (len(_BETWEEN) - 1)
     try:
         chunks = _loads(b"[%b]" % joined)
-        if len(chunks) != count or LINE_FEED in joined or not events.startswith(b"data: "):
+        if len(chunks) != count or LINE_FEED in joined:
             return 0
         if all(map(_choices, chunks)) and not any(map(_usage, chunks)):
             return len(texts) + 8

@@ -106,8 +106,9 @@ class Relay:
             else:
                 blank = events.find(b"\n\n", at)
                 end = blank + 2 if blank >= 0 else len(events)
-                if self._passes(events[at : end - 2]):
-                    passed.append(events[at:end])
+                event = events[at:end]
+                if self._passes(event.rstrip(b"\n")):
+                    passed.append(event)
             at = end
         return b"".join(passed)
 
