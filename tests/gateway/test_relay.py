@@ -124,8 +124,8 @@ def test_what_is_unusual_is_passed_on_among_events_that_are_alike(events: bytes)
 
 
 SCRAPS = (
-    b"data: ", b"data:", b"event: x\n", b":", b"\n", b"\n\n", b"\r\n", b"\r", b"[DONE]", b'"content":',
-    b'"a"', b"{", USAGE, USAGE[6:], delta("b"), delta("b")[:-2], delta(None, "stop"),
+    b"data: ", b"data:", b"event: x\n", b":", b"\n", b"\n\n", b"\r\n", b"\r", b"[DONE]",
+    b'"content":', b'"a"', b"{", USAGE, USAGE[6:], delta("b"), delta("b")[:-2], delta(None, "stop"),
 )  # fmt: skip
 NOISE = st.lists(st.sampled_from(SCRAPS) | st.binary(max_size=20), max_size=12).map(b"".join)
 
