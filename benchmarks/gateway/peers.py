@@ -22,7 +22,7 @@ from pathlib import Path
 
 from load import Target
 
-__all__ = ["HERE", "PEERS", "Peer", "Running", "free_port", "mock", "noria", "wait_open"]
+__all__ = ["PEERS", "Peer", "Running", "mock", "noria"]
 
 HERE = Path(sys.executable).with_name("noria")
 COMPILED = Path(__file__).parents[2] / "build" / "compiled"
@@ -199,7 +199,6 @@ budget = "1000000 USD/week"
 
 
 def _find_compiled() -> None:
-    """The path of a request compiled to C, as the wheel has it."""
     if not COMPILED.is_dir():
         raise RuntimeError(f"there is no {COMPILED}; `make wheel` makes it")
 

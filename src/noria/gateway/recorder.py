@@ -62,8 +62,9 @@ class CallRecord:
         """
         number = self.attempts
         self.attempts = number + 1
-        again = {"t": "attempt", "id": self.span_id}
-        meta: dict[str, Any] = again if number else self._identity("hold")
+        meta: dict[str, Any] = (
+            {"t": "attempt", "id": self.span_id} if number else self._identity("hold")
+        )
         meta["n"] = number
         meta["target"] = target.name
         meta["hold"] = hold.amount
