@@ -34,7 +34,7 @@ wheel: $(COMPILED)
 # The stand-ins of test_link are no pools to compiled code, which checks what it is given.
 test-compiled: $(COMPILED)
 	PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile tests/gateway \
-	  --ignore tests/gateway/test_link.py
+	  --ignore tests/http/test_client_connection.py
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak

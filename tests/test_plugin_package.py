@@ -16,7 +16,7 @@ from noria.plugins import GROUP, registry
 from noria.store import Database, open_database
 from noria.testing import FakeProvider, Reply
 from noria.types import SpanKind, Subject, Usage
-from tests.retrieval import test_vector_stores as suite
+from tests.retrieval.stores import test_stores as suite
 from tests.support.door import Door, chat
 
 PACKAGE = Path(__file__).parent / "plugin_package"

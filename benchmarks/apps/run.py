@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from noria import App, step
-from noria.apps import plain
+from noria.apps.run import standalone as plain
 
 TURNS = 20
 SHORT = "What is the refund policy?"

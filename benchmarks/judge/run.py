@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from noria.cli.door import open_door
+from noria.cli.client.local_door import open_door
 from noria.config import Config, load
 from noria.evals import (
     Judge,

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from benchmarks.retrieval.corpus import Package
 from noria.config import Config
-from noria.gateway import open_gateway
-from noria.gateway.tracing import Place, Trace
 from noria.models.host import EngineHost
 from noria.retrieval import Index
-from noria.retrieval.library import shared_database
+from noria.retrieval.stored_index import shared_database
+from noria.server import open_gateway
 from noria.store import digest, find_key
-from noria.store.owner import owner_key
+from noria.store.keys.owner_key import owner_key
+from noria.tracing.context import CallContext, Trace
 
 MODEL = "local:minilm"
 
@@ -45,7 +45,7 @@ def index_of(chosen: list[Package], name: str = "packages") -> Index:
 
 
 @asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[Place]:
+async def opened(config: Config) -> AsyncIterator[CallContext]:
     """A gateway with the embedded engine, and a place for its owner."""
     db = shared_database(config)
     key = find_key(db, digest(owner_key(config.home, db).read_text().strip()))
@@ -54,6 +54,6 @@ async def opened(config: Config) -> AsyncIterator[Place]:
     engines.start(pull=())
     try:
         async with open_gateway(config, db, engines) as gateway:
-            yield Place(gateway, Trace(key))
+            yield CallContext(gateway, Trace(key))
     finally:
         engines.stop()

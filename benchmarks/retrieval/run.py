@@ -29,15 +29,15 @@ from sqlalchemy import insert, make_url, select, text
 from benchmarks.retrieval.corpus import Package, packages, questions
 from benchmarks.retrieval.home import MODEL, cache, index_of, opened
 from noria.config import Config, Store
-from noria.gateway.tracing import Place
-from noria.retrieval.embedding import embed_texts
-from noria.retrieval.finding import fuse
-from noria.retrieval.keywords import find_words
-from noria.retrieval.library import Library, find_library
-from noria.retrieval.shelving import permitted
+from noria.retrieval.ingest.embedding import embed_texts
+from noria.retrieval.search.access import permitted
+from noria.retrieval.search.keywords import find_words
+from noria.retrieval.search.ranking import reciprocal_rank_fusion
+from noria.retrieval.stored_index import StoredIndex, find_library
 from noria.store import Database, open_database
-from noria.store.bulk import select_in
-from noria.store.documents import chunk_vectors, chunks, documents, indexes, shelves
+from noria.store.bulk_sql import select_in
+from noria.store.tables.retrieval import chunk_vectors, chunks, documents, indexes, shelves
+from noria.tracing.context import CallContext
 from noria.types import Label, Principal
 
 READER = Principal("reader", groups=frozenset(("hr",)), clearance=Label.PUBLIC)
@@ -48,21 +48,21 @@ _CANDIDATES = 30
 """How many passages a search asks of words and of vectors."""
 
 
-async def embedded(chosen: list[Package], place: Place) -> None:
+async def embedded(chosen: list[Package], context: CallContext) -> None:
     """Index the passages, if that was not done before."""
 
     def tell(stage: str, done: int, total: int) -> None:
         if done % 1024 == 0:
             print(f"{stage} {done:,} of {total:,}", flush=True)
 
-    await index_of(chosen).build(place, progress=tell)
+    await index_of(chosen).build(context, progress=tell)
 
 
-async def question_vectors(asked: list[Package], place: Place) -> NDArray[np.float32]:
+async def question_vectors(asked: list[Package], context: CallContext) -> NDArray[np.float32]:
     kept = cache() / f"questions-{len(asked)}.npy"
     if not kept.exists():
         rows = [
-            await embed_texts(place, MODEL, [one.line for one in asked[at : at + 32]])
+            await embed_texts(context, MODEL, [one.line for one in asked[at : at + 32]])
             for at in range(0, len(asked), 32)
         ]
         np.save(kept, np.concatenate(rows))
@@ -73,7 +73,7 @@ async def question_vectors(asked: list[Package], place: Place) -> NDArray[np.flo
 # --- speed -------------------------------------------------------------------------------------
 
 
-def speed(library: Library, asked: list[Package], vectors: NDArray[np.float32]) -> str:
+def speed(library: StoredIndex, asked: list[Package], vectors: NDArray[np.float32]) -> str:
     """The cells of a row: milliseconds of a search by one reader, and of its parts."""
     store = library.vectors()
     assert store is not None
@@ -103,7 +103,7 @@ def speed(library: Library, asked: list[Package], vectors: NDArray[np.float32]) 
     return " | ".join(asyncio.run(_timed(part, library.db, len(asked))) for part in parts)
 
 
-async def beyond_embedding(library: Library, place: Place, asked: list[Package]) -> str:
+async def beyond_embedding(library: StoredIndex, context: CallContext, asked: list[Package]) -> str:
     """The same of a search whose question the engine embeds, less what the embedding takes."""
 
     async def whole(at: int) -> float:
@@ -112,7 +112,7 @@ async def beyond_embedding(library: Library, place: Place, asked: list[Package])
         async def embedded() -> NDArray[np.float32]:
             nonlocal embedding
             began = time.perf_counter()
-            found = await embed_texts(place, MODEL, [asked[at].line])
+            found = await embed_texts(context, MODEL, [asked[at].line])
             embedding = time.perf_counter() - began
             return found
 
@@ -149,7 +149,7 @@ def _busy(db: Database) -> float:
 
 
 @contextmanager
-def filled(home: Path, folder: Path) -> Iterator[tuple[Library, int]]:
+def filled(home: Path, folder: Path) -> Iterator[tuple[StoredIndex, int]]:
     """A copy of the home in which the passages that have no vector yet have one by chance; with how
     many those are. Neither exact search nor the words care."""
     shutil.copytree(home, folder, ignore=shutil.ignore_patterns("journal", "*.lock"))
@@ -172,7 +172,7 @@ def filled(home: Path, folder: Path) -> Iterator[tuple[Library, int]]:
 
 
 @contextmanager
-def postgres(like: Library) -> Iterator[Library]:
+def postgres(like: StoredIndex) -> Iterator[StoredIndex]:
     """The same index in a Postgres of its own, with pgvector."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -225,7 +225,7 @@ def postgres(like: Library) -> Iterator[Library]:
 # --- quality -----------------------------------------------------------------------------------
 
 
-def quality(library: Library, asked: list[Package], vectors: NDArray[np.float32]) -> list[str]:
+def quality(library: StoredIndex, asked: list[Package], vectors: NDArray[np.float32]) -> list[str]:
     """Recall at 5 and the mean reciprocal rank at 10, by each way of searching."""
     store = library.vectors()
     assert store is not None
@@ -235,15 +235,15 @@ def quality(library: Library, asked: list[Package], vectors: NDArray[np.float32]
             allowed = permitted(connection, library.index_id, None)
             by_words = find_words(connection, package.line, 50, allowed)
         by_meaning = store.search(vectors[at], 50, allowed)
-        both = [rank.chunk for rank in fuse(by_words, by_meaning)]
+        both = [rank.chunk for rank in reciprocal_rank_fusion(by_words, by_meaning)]
         ranked = zip(names, (by_words, [hit.chunk for hit in by_meaning], both), strict=True)
         for name, found in ranked:
             names[name].append(_place(library.db, found, package.name))
     rows = []
     for name, places in names.items():
-        recall = sum(1 for place in places if 1 <= place <= 5) / len(places)
+        recall = sum(1 for context in places if 1 <= context <= 5) / len(places)
         error = 1.96 * (recall * (1 - recall) / len(places)) ** 0.5
-        mrr = statistics.mean(1 / place if 1 <= place <= 10 else 0 for place in places)
+        mrr = statistics.mean(1 / context if 1 <= context <= 10 else 0 for context in places)
         rows.append(f"| {name} | {100 * recall:.1f} ± {100 * error:.1f} | {mrr:.3f} |")
     return rows
 
@@ -265,7 +265,7 @@ def _place(db: Database, found: Sequence[int], wanted: str) -> int:
 
 
 @contextmanager
-def only_embedded(home: Path, folder: Path) -> Iterator[Library]:
+def only_embedded(home: Path, folder: Path) -> Iterator[StoredIndex]:
     """A copy of the home with only those documents whose every passage has its vector."""
     shutil.copytree(home, folder, ignore=shutil.ignore_patterns("journal", "*.lock"))
     db = open_database(Config(home=folder))
@@ -301,9 +301,9 @@ async def rate(chosen: list[Package], rounds: int = 3) -> list[str]:
             some = chosen[turn * 200 : (turn + 1) * 200]
             config = Config(home=folder / str(turn))
             config.home.mkdir(parents=True)
-            async with opened(config) as place:
-                await embed_texts(place, MODEL, ["The engine is warm."])
-                report = await index_of(some).build(place)
+            async with opened(config) as context:
+                await embed_texts(context, MODEL, ["The engine is warm."])
+                report = await index_of(some).build(context)
                 whole.append(report.embedded / (report.read_seconds + report.embed_seconds))
             library = find_library(open_database(config), "packages")
             with library.db.read() as connection:
@@ -369,10 +369,10 @@ def main() -> None:
     asked = questions(chosen, QUESTIONS)
 
     async def prepare() -> NDArray[np.float32]:
-        async with opened(Config(home=home)) as place:
+        async with opened(Config(home=home)) as context:
             if not given.as_it_is:
-                await embedded(chosen, place)
-            return await question_vectors(asked, place)
+                await embedded(chosen, context)
+            return await question_vectors(asked, context)
 
     vectors = asyncio.run(prepare())
     with tempfile.TemporaryDirectory() as folder:
@@ -386,10 +386,10 @@ def main() -> None:
                 )
                 print("| --- |" + " ---: |" * 8)
 
-                async def row(name: str, searched: Library) -> None:
+                async def row(name: str, searched: StoredIndex) -> None:
                     cells = await asyncio.to_thread(speed, searched, asked, vectors)
-                    async with opened(Config(home=home)) as place:
-                        beyond = await beyond_embedding(searched, place, asked)
+                    async with opened(Config(home=home)) as context:
+                        beyond = await beyond_embedding(searched, context, asked)
                     print(f"| {name} | {cells} | {beyond} |", flush=True)
 
                 asyncio.run(row("SQLite, exact", library))

@@ -40,8 +40,8 @@ from noria.store import (
     set_budget,
     spend,
 )
-from noria.store.leases import Grant, grant
-from noria.store.text import index_text
+from noria.store.budgets.leases import Grant, grant
+from noria.store.intake.text_index import index_text
 from noria.types import Budget, Subject
 
 DAYS = 30

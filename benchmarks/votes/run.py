@@ -16,15 +16,15 @@ import time
 from pathlib import Path
 
 from noria.config import Config
-from noria.evals.arena.standings import standings
+from noria.evals.arena.live_leaderboard import standings
 from noria.evals.evaluation.answering import answer_all
 from noria.evals.evaluation.contestants import contestant_of
 from noria.evals.evaluation.folder import Folder
 from noria.evals.questions import Question
-from noria.gateway import open_gateway
+from noria.server import open_gateway
 from noria.store import create_key, find_key_by_id, open_database
-from noria.store.battles import WINNERS, Battle, open_battle, vote
-from noria.store.bulk import insert_many
+from noria.store.bulk_sql import insert_many
+from noria.store.evals.battles import WINNERS, Battle, open_battle, vote
 from noria.testing import FakeProvider, Reply
 
 
@@ -97,9 +97,9 @@ def answers(folder: Path, number: int) -> None:
 
 
 async def _answers(config: Config, folder: Path, number: int) -> None:
-    from noria.gateway.endpoint import Endpoint
-    from noria.gateway.inside import complete
-    from noria.gateway.tracing import Place, Trace
+    from noria.gateway.local_client import complete
+    from noria.models.endpoint import Endpoint
+    from noria.tracing.context import CallContext, Trace
 
     db = open_database(config)
     key = find_key_by_id(db, create_key(db)[0].id)
@@ -108,9 +108,9 @@ async def _answers(config: Config, folder: Path, number: int) -> None:
     async with open_gateway(config, db) as gateway:
 
         async def bare(n: int) -> None:
-            place = Place(gateway, Trace(key))
+            context = CallContext(gateway, Trace(key))
             message = {"role": "user", "content": f"question {n}"}
-            await complete(place, Endpoint.CHAT, {"model": "fake:small", "messages": [message]})
+            await complete(context, Endpoint.CHAT, {"model": "fake:small", "messages": [message]})
 
         for n in range(50):
             await bare(n)

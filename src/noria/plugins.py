@@ -25,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 from noria.errors import ConfigError, NotFound
 
-__all__ = ["GROUP", "Registry", "Shelf", "load_plugins", "registry"]
+__all__ = ["GROUP", "PluginRegistry", "Registry", "load_plugins", "registry"]
 
 GROUP = "noria.plugins"
 """The group of entry points."""
@@ -33,7 +33,7 @@ GROUP = "noria.plugins"
 T = TypeVar("T")
 
 
-class Shelf(Generic[T]):
+class PluginRegistry(Generic[T]):
     """Things of one kind, by name.
 
     Args:
@@ -85,10 +85,12 @@ class Registry:
     def __init__(self) -> None:
         self.broken: dict[str, str] = {}
         """Why a plugin could not be loaded, by its name."""
-        self.providers: Shelf[Any] = Shelf("provider", self.broken)
-        self.vector_stores: Shelf[Callable[..., Any]] = Shelf("vector store", self.broken)
-        self.checks: Shelf[Callable[..., Any]] = Shelf("check", self.broken)
-        self.loaders: Shelf[Callable[..., Any]] = Shelf("loader", self.broken)
+        self.providers: PluginRegistry[Any] = PluginRegistry("provider", self.broken)
+        self.vector_stores: PluginRegistry[Callable[..., Any]] = PluginRegistry(
+            "vector store", self.broken
+        )
+        self.checks: PluginRegistry[Callable[..., Any]] = PluginRegistry("check", self.broken)
+        self.loaders: PluginRegistry[Callable[..., Any]] = PluginRegistry("loader", self.broken)
 
     def merge(self, other: Registry) -> None:
         """Take over everything that another registry holds, or nothing.
@@ -105,7 +107,7 @@ class Registry:
             for name in others:
                 mine.add(name, others.find(name))
 
-    def _shelves(self) -> tuple[Shelf[Any], ...]:
+    def _shelves(self) -> tuple[PluginRegistry[Any], ...]:
         return self.providers, self.vector_stores, self.checks, self.loaders
 
 

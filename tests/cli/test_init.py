@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from noria.apps import load_app, plain
-from noria.apps.app import declared
+from noria.apps import load_app
+from noria.apps.declare.app import declared
+from noria.apps.run import standalone as plain
 from noria.errors import NoriaError
 
 

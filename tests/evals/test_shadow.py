@@ -11,11 +11,11 @@ import pytest
 
 from noria.config import Config
 from noria.evals.shadow import Shadows
-from noria.gateway import open_gateway
 from noria.models import assemble
+from noria.server import open_gateway
 from noria.store import Database, raise_mark, take_in
-from noria.store.battles import list_battles, next_waiting, vote
-from noria.store.pairings import count_pairs, excluded_by_reason
+from noria.store.evals.battles import list_battles, next_waiting, vote
+from noria.store.evals.pair_counts import count_pairs, excluded_by_reason
 from noria.testing import FakeProvider, Reply
 from noria.testing.fake import Received
 from noria.types import Label, Subject

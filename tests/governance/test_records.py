@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from noria.models import assemble
 from noria.store import answers_of, find_trace, take_in
-from noria.store.text import index_text
+from noria.store.intake.text_index import index_text
 from noria.types import Label
 from tests.governance.asking import DOORS, World
 from tests.governance.support import PAPERS, PEOPLE, Person, canaries, expected

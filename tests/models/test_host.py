@@ -141,7 +141,7 @@ def test_a_crash_loop_is_reported_and_not_repeated(
         assert "keeps dying" in refused.value.message
     assert state(host).pid is None
     now = time.monotonic()
-    monkeypatch.setattr("noria.models.keeper.time.monotonic", lambda: now + 3600)
+    monkeypatch.setattr("noria.models.engine_supervisor.time.monotonic", lambda: now + 3600)
     assert hello(host)  # it has cooled down
 
 

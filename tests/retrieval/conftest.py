@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 import pytest
 
 from noria.config import Config, Provider, Store
-from noria.gateway import Gateway, open_gateway
-from noria.gateway.tracing import Place, Trace, here
+from noria.gateway import Gateway
 from noria.models import assemble
-from noria.retrieval.library import shared_database
+from noria.retrieval.stored_index import shared_database
+from noria.server import open_gateway
 from noria.store import Database, Key, create_key, take_in
 from noria.testing import FakeProvider
+from noria.tracing.context import CallContext, Trace, current
 from noria.types import Label
 
 T = TypeVar("T")
@@ -60,17 +61,17 @@ class House:
         async with open_gateway(self.config, self.db) as gateway:
             yield gateway
 
-    def run(self, work: Callable[[Place], Awaitable[T]], key: Key | None = None) -> T:
+    def run(self, work: Callable[[CallContext], Awaitable[T]], key: Key | None = None) -> T:
         """Do something in a run of its own, as somebody (the owner of the home)."""
 
         async def inside() -> T:
             async with self.gateway() as gateway:
-                place = Place(gateway, Trace(key or self.owner()))
-                token = here.set(place)
+                context = CallContext(gateway, Trace(key or self.owner()))
+                token = current.set(context)
                 try:
-                    return await work(place)
+                    return await work(context)
                 finally:
-                    here.reset(token)
+                    current.reset(token)
 
         return asyncio.run(inside())
 

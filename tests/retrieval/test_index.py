@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from noria.errors import ApiError, ConfigError, NoriaError, NotFound
-from noria.gateway.tracing import Place
 from noria.retrieval import (
     Chunking,
     Document,
@@ -27,6 +26,7 @@ from noria.retrieval import (
 )
 from noria.store import answers_of, find_trace
 from noria.testing import Fault, Reply
+from noria.tracing.context import CallContext
 from noria.types import Label, SpanKind
 from tests.retrieval.conftest import House, ids
 
@@ -125,9 +125,9 @@ def test_a_removed_document_stays_out_while_its_source_offers_it(house: House) -
 
 
 def _searched(index: Index, question: str) -> Any:
-    async def work(place: Place) -> str:
+    async def work(context: CallContext) -> str:
         await index.search(question)
-        return place.trace.id
+        return context.trace.id
 
     return work
 
@@ -276,12 +276,12 @@ def test_the_span_of_a_search_tells_what_was_found(house: House) -> None:
     index = handbook(house)
     build(house, index)
 
-    async def work(place: Place) -> str:
+    async def work(context: CallContext) -> str:
         found = await index.search("what is the plan", k=2)
-        assert place.trace.mark is Label.INTERNAL
+        assert context.trace.mark is Label.INTERNAL
         assert found[0].label is Label.INTERNAL
         await index.search("what is the plan", as_system=True)
-        return place.trace.id
+        return context.trace.id
 
     trace_id = house.run(work)
     house.take_in()
@@ -339,7 +339,7 @@ def test_a_plain_function_searches_in_its_thread(house: House) -> None:
     index = handbook(house)
     build(house, index)
 
-    async def work(_: Place) -> list[Document]:
+    async def work(_: CallContext) -> list[Document]:
         with pytest.raises(NoriaError, match=r"await handbook\.search"):
             index.search_sync("boats")
         return await asyncio.to_thread(index.search_sync, "boats")
@@ -351,8 +351,8 @@ def test_passes_at_the_same_time_are_one(house: House) -> None:
     house.write("a.md", "A document about boats.")
     index = handbook(house)
 
-    async def work(place: Place) -> list[Report]:
-        return await asyncio.gather(*(index.build(place) for _ in range(3)))
+    async def work(context: CallContext) -> list[Report]:
+        return await asyncio.gather(*(index.build(context) for _ in range(3)))
 
     reports = house.run(work)
     assert reports[0] is reports[1] is reports[2]
@@ -393,8 +393,8 @@ def test_a_stricter_rule_holds_from_the_first_search_of_the_next_process(house: 
     reader = house.key()
     stricter = handbook(house, label="confidential")
 
-    async def by_name(place: Place) -> object:
-        return await search_index(place, "handbook", "price of cheese")
+    async def by_name(context: CallContext) -> object:
+        return await search_index(context, "handbook", "price of cheese")
 
     assert len(house.run(by_name, reader)) == 1
     assert house.run(lambda _: stricter.search("price of cheese"), reader) == []
@@ -422,11 +422,11 @@ def test_a_search_while_the_rules_are_applied_anew_waits_or_is_refused(house: Ho
 
     changed = handbook(house, source=source)
 
-    async def work(place: Place) -> None:
-        passing = asyncio.create_task(changed.build(place))
+    async def work(context: CallContext) -> None:
+        passing = asyncio.create_task(changed.build(context))
         await asyncio.to_thread(opened.wait)
         with pytest.raises(NoriaError, match="not ready"):
-            await search_index(place, "handbook", "cheese")
+            await search_index(context, "handbook", "cheese")
         waiting = asyncio.create_task(changed.search("cheese"))
         await asyncio.wait([waiting], timeout=0.2)
         assert not waiting.done()

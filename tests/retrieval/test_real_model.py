@@ -10,12 +10,12 @@ from typing import TypeVar
 import pytest
 
 from noria.config import Config
-from noria.gateway import open_gateway
-from noria.gateway.tracing import Place, Trace, here
 from noria.models.host import EngineHost
 from noria.retrieval import Chunking, Index
-from noria.retrieval.library import shared_database
+from noria.retrieval.stored_index import shared_database
+from noria.server import open_gateway
 from noria.store import create_key
+from noria.tracing.context import CallContext, Trace, current
 
 pytestmark = pytest.mark.engine
 
@@ -38,7 +38,7 @@ def run(folder: Path, work: Callable[[], Awaitable[T]]) -> T:
 
     async def inside() -> T:
         async with open_gateway(config, db, engines) as gateway:
-            here.set(Place(gateway, Trace(key)))
+            current.set(CallContext(gateway, Trace(key)))
             return await work()
 
     try:

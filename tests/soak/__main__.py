@@ -32,7 +32,7 @@ def main() -> int:
         print(case)
     _write(total, seed)
     away = subprocess.run(
-        [sys.executable, "-m", "pytest", "tests/gateway/test_database_away.py"],
+        [sys.executable, "-m", "pytest", "tests/server/test_database_away.py"],
         env=os.environ | {"NORIA_SOAK_AWAY_SECONDS": "30"},
     )
     coverage = subprocess.run(

@@ -10,15 +10,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-import noria.store.contests
-import noria.store.documents
-import noria.store.governance  # noqa: F401 - its tables are part of the schema
 from noria.config import Config, Store
 from noria.errors import ConfigError, NoriaError, StoreUnavailable
 from noria.store import Database, Generation, create_key, open_database, poll_generation
 from noria.store import __all__ as public_names
 from noria.store.database import WriteLock
-from noria.store.schema import metadata
+from noria.store.tables.core import metadata
 
 _TEXT_SEARCH = ("message_text", "chunk_words")
 

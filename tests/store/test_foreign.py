@@ -9,7 +9,7 @@ import pytest
 
 from noria.ids import new_span_id, new_trace_id
 from noria.store import Database, counters, find_spans, find_trace, trace_owners
-from noria.store.exports import (
+from noria.store.traces.exports import (
     Exporting,
     claim_exports,
     export_counts,
@@ -18,7 +18,7 @@ from noria.store.exports import (
     set_exporting,
     trim_exports,
 )
-from noria.store.traces import add_up
+from noria.store.traces.trace import add_up
 from tests.store.support import Process, chat_reply, chat_request, take_in
 
 

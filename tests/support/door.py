@@ -18,11 +18,11 @@ import httpx2
 import psutil
 import pytest
 
-from noria.apps.directory import Manifest, Phase, read_apps
+from noria.apps.serve.manifest import Manifest, Phase, read_apps
 from noria.config import Config, load
 from noria.models import assemble
 from noria.store import BudgetStatus, Database, budget_status, create_key, take_in
-from noria.store.spans import find_spans
+from noria.store.traces.spans import find_spans
 from noria.testing import FORBID_REAL_REQUESTS, FakeProvider
 from noria.types import Budget, Span, Subject
 
@@ -218,7 +218,7 @@ class Door:
 def _answers(process: psutil.Process) -> bool:
     try:
         writes = any(f.path.endswith(".wal") and f.mode != "r" for f in process.open_files())
-        return writes and "noria.apps.runner" not in process.cmdline()
+        return writes and "noria.apps.host.runner" not in process.cmdline()
     except psutil.NoSuchProcess:  # it has ended since it was listed
         return False
 

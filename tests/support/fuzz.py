@@ -1,6 +1,6 @@
 """A fuzzer for the HTTP lane, with `h11` as the judge of what is a request.
 
-Requests are mutated, joined and cut at random places, and given to a real `Lane` and to `h11`.
+Requests are mutated, joined and cut at random places, and given to a real connection and to `h11`.
 Whatever the lane takes for a request, `h11` must have taken too, with the same method, target,
 headers and body. The lane may be stricter: llhttp refuses bare line feeds, folded headers, unknown
 methods, lists of equal lengths and control characters, and the door refuses CONNECT, other
@@ -23,9 +23,9 @@ from typing import Any
 import h11
 
 from noria.config import Config, Limits
-from noria.gateway.incoming import Incoming
-from noria.gateway.lane import Lane
-from noria.gateway.reception import Reception
+from noria.http.connection import ServerConnection
+from noria.http.request import HTTPRequest
+from noria.http.server import HTTPServer
 
 __all__ = ["Tally", "fuzz"]
 
@@ -314,7 +314,7 @@ class _Door:
         self.taken: list[Request] = []
         self.tasks: list[_Task] = []
 
-    def take(self, incoming: Incoming, lane: Lane) -> _Task | None:
+    def take(self, incoming: HTTPRequest, lane: ServerConnection) -> _Task | None:
         task = _Task(self._respond(incoming, lane))
         if self._chance.random() < 0.3:
             task.run()
@@ -326,7 +326,7 @@ class _Door:
         while self.tasks:
             self.tasks.pop(0).run()
 
-    async def _respond(self, incoming: Incoming, lane: Lane) -> None:
+    async def _respond(self, incoming: HTTPRequest, lane: ServerConnection) -> None:
         self.taken.append((incoming.method, incoming.target, incoming.headers, incoming.content()))
         lane.answer([], b"{}")
 
@@ -334,7 +334,7 @@ class _Door:
 def _lane(sent: bytes, chance: random.Random) -> tuple[list[Request], int | None]:
     """The requests that the lane takes, and the status with which it refuses what follows."""
     door, transport = _Door(chance), _Transport()
-    lane = Lane(Reception(_CONFIG, door))
+    lane = ServerConnection(HTTPServer(_CONFIG, door))
     lane.connection_made(transport)
     cuts = sorted(chance.randrange(len(sent) + 1) for _ in range(chance.choice((0, 1, 2, 5, 30))))
     start = 0

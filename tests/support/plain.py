@@ -9,12 +9,13 @@ from typing import Any
 import orjson
 import pytest
 
-from noria.apps import App, plain
-from noria.apps.app import declared
-from noria.apps.steps import known_steps
+from noria.apps import App
+from noria.apps.declare.app import declared
+from noria.apps.declare.step import known_steps
+from noria.apps.run import standalone as plain
 from noria.models import assemble
 from noria.store import create_key, find_trace, take_in
-from noria.store.spans import find_spans
+from noria.store.traces.spans import find_spans
 from noria.testing import FORBID_REAL_REQUESTS, FakeProvider
 from noria.types import Span, SpanKind
 

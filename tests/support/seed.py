@@ -26,7 +26,7 @@ from noria.store import (
     set_budget,
     take_in,
 )
-from noria.store.budgets import nanoseconds
+from noria.store.budgets.budgets import nanoseconds
 from noria.types import EVERY_GROUP, Budget, Label, Subject
 
 HOUR = 3_600_000_000_000

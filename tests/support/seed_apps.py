@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 from sqlalchemy import insert, select
 
-from noria.apps.directory import Manifest, write_app
+from noria.apps.serve.manifest import Manifest, write_app
 from noria.ids import new_span_id, new_trace_id
 from noria.store import raise_mark
-from noria.store.conversations import add_turn
-from noria.store.documents import chunks, documents, indexes, shelves
-from noria.store.governance import alerts, feedback
 from noria.store.schedules import claim_firing, end_firing, miss_firings, plan_firing
+from noria.store.tables.governance import alerts, feedback
+from noria.store.tables.retrieval import chunks, documents, indexes, shelves
+from noria.store.traces.conversations import add_turn
 from noria.types import Label
 from tests.support.seed import HOUR, Seeded
 

@@ -7,8 +7,8 @@ import time
 from math import exp, log
 
 from noria.ids import new_span_id
-from noria.store.battles import WINNERS, Battle, Turn, record_battle
-from noria.store.looks import Look, add_looks
+from noria.store.evals.battles import WINNERS, Battle, Turn, record_battle
+from noria.store.evals.judgements import JudgeVerdict, add_looks
 from tests.support.seed import Seeded
 
 STRENGTHS = {
@@ -52,7 +52,7 @@ def _judge(seeded: Seeded, rng: random.Random, battle: Battle) -> None:
     add_looks(
         seeded.db,
         [
-            Look(battle.id, JUDGE, 0, battle.at, kind, None if wavers else chosen,
+            JudgeVerdict(battle.id, JUDGE, 0, battle.at, kind, None if wavers else chosen,
                  "a" if wavers else chosen, "a" if wavers else turned)
         ],
     )  # fmt: skip

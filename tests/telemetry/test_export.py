@@ -15,7 +15,7 @@ from noria.config import Config
 from noria.errors import ConfigError
 from noria.ids import new_span_id, new_trace_id
 from noria.store import Database, Intake, Journal, export_counts, open_database
-from noria.store.exports import Exporting, set_exporting
+from noria.store.traces.exports import Exporting, set_exporting
 from noria.telemetry import Destination, Exporter, destination
 from noria.types import Label
 from tests.support.collector import Collector, Say, attributes

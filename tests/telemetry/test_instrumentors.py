@@ -10,7 +10,7 @@ from openinference.instrumentation.openai import OpenAIInstrumentor
 
 from noria.testing import Reply, ToolCall
 from noria.types import SpanKind, Status, Usage
-from noria.web.tree import grow
+from noria.web.run.tree import grow
 from tests.support.door import MODEL, NANO_PER_TOKEN
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the instrumentors about each other

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noria.apps.directory import forget_app
+from noria.apps.serve.manifest import forget_app
 from tests.support.seed_apps import furnish, shelve
 from tests.web.conftest import Site, until
 

@@ -12,7 +12,7 @@ import httpx2
 import orjson
 import pytest
 
-from noria.apps.directory import Manifest, forget_app, write_app
+from noria.apps.serve.manifest import Manifest, forget_app, write_app
 from noria.store import create_key
 from noria.web.doors import doors_of, parameters_of
 from tests.support.seed_apps import furnish, run

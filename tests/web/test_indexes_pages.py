@@ -10,9 +10,9 @@ import httpx2
 import pytest
 from sqlalchemy import insert, update
 
-from noria.apps.directory import Manifest, forget_app, write_app
+from noria.apps.serve.manifest import Manifest, forget_app, write_app
 from noria.store import create_key
-from noria.store.documents import chunks, documents
+from noria.store.tables.retrieval import chunks, documents
 from tests.support.seed_apps import NOTES, run, shelve
 from tests.web.conftest import Site
 

@@ -13,8 +13,15 @@ from noria.evals.evaluation.registry import register
 from noria.evals.evaluation.report import report_of
 from noria.evals.evaluation.results import read_results
 from noria.store import create_key, raise_mark
-from noria.store.battles import ANYBODY, Battle, Turn, find_battle, next_waiting, record_battle
-from noria.store.looks import Look, add_looks
+from noria.store.evals.battles import (
+    ANYBODY,
+    Battle,
+    Turn,
+    find_battle,
+    next_waiting,
+    record_battle,
+)
+from noria.store.evals.judgements import JudgeVerdict, add_looks
 from noria.types import Label
 from tests.support.pages import serve_pages
 from tests.support.seed import Seeded, seed
@@ -42,7 +49,9 @@ def fill(seeded: Seeded, folder: Path) -> str:
         )  # fmt: skip
         record_battle(db, battle)
         chosen = ("a", "b", "tie", "a")[number % 4]
-        add_looks(db, [Look(battle.id, "acme:judge", 0, number, "winner", chosen, chosen, "b")])
+        add_looks(
+            db, [JudgeVerdict(battle.id, "acme:judge", 0, number, "winner", chosen, chosen, "b")]
+        )
     record_battle(
         db,
         Battle("acme:big", "local:smollm2", ANYBODY, source="shadow", arena="acme:big",

@@ -12,7 +12,7 @@ import pytest
 
 from noria.errors import StoreUnavailable
 from noria.store import find_spans, list_keys
-from noria.store.budgets import list_budgets
+from noria.store.budgets.budgets import list_budgets
 from noria.types import Subject
 from tests.support.seed import agent
 from tests.support.seed_apps import run

@@ -14,8 +14,8 @@ from markupsafe import escape
 
 from noria.ids import new_span_id, new_trace_id
 from noria.store import evidence_of, find_spans
-from noria.web.transcript import Room
-from noria.web.tree import grow, window
+from noria.web.run.transcript import Room
+from noria.web.run.tree import grow, window
 from tests.support.seed_apps import NOTES, give, run
 from tests.web.conftest import Site
 

@@ -7,40 +7,40 @@ from typing import TYPE_CHECKING
 from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
-    from noria.apps.alerts import watch_rates
-    from noria.apps.app import App
-    from noria.apps.batch import BatchReport, run_batch
-    from noria.apps.checks import Check, Verdict, check
-    from noria.apps.executor import Executor, Placement, use_executor
-    from noria.apps.failures import as_api_error
-    from noria.apps.function import Function, function_of
-    from noria.apps.judging import Evidence, Judgement, judge, settle
-    from noria.apps.loader import load_app
-    from noria.apps.model import Model
-    from noria.apps.plain import close, current_place
-    from noria.apps.resource import Resource
-    from noria.apps.runs import Run, RunResult, start
-    from noria.apps.steps import step
-    from noria.apps.threads import follow_threads
-    from noria.apps.variant import Variant
+    from noria.apps.declare.app import App
+    from noria.apps.declare.check import Check, Verdict, check
+    from noria.apps.declare.function import Function, function_of
+    from noria.apps.declare.placement import Executor, Placement, use_executor
+    from noria.apps.declare.resource import Resource
+    from noria.apps.declare.step import step
+    from noria.apps.declare.variant import Variant
+    from noria.apps.host.loader import load_app
+    from noria.apps.model.model import Model
+    from noria.apps.run.batch import BatchReport, run_batch
+    from noria.apps.run.checking import Evidence, Judgement, judge, settle
+    from noria.apps.run.failures import as_api_error
+    from noria.apps.run.propagation import follow_threads
+    from noria.apps.run.run import Run, RunResult, start
+    from noria.apps.run.standalone import close, current_context
+    from noria.apps.serve.alerts import watch_rates
 
 _NAMES_OF = {
-    "alerts": "watch_rates",
-    "app": "App",
-    "batch": "BatchReport run_batch",
-    "checks": "Check Verdict check",
-    "executor": "Executor Placement use_executor",
-    "failures": "as_api_error",
-    "function": "Function function_of",
-    "judging": "Evidence Judgement judge settle",
-    "loader": "load_app",
-    "model": "Model",
-    "plain": "close current_place",
-    "resource": "Resource",
-    "runs": "Run RunResult start",
-    "steps": "step",
-    "threads": "follow_threads",
-    "variant": "Variant",
+    "serve.alerts": "watch_rates",
+    "declare.app": "App",
+    "run.batch": "BatchReport run_batch",
+    "declare.check": "Check Verdict check",
+    "declare.placement": "Executor Placement use_executor",
+    "run.failures": "as_api_error",
+    "declare.function": "Function function_of",
+    "run.checking": "Evidence Judgement judge settle",
+    "host.loader": "load_app",
+    "model.model": "Model",
+    "run.standalone": "close current_context",
+    "declare.resource": "Resource",
+    "run.run": "Run RunResult start",
+    "declare.step": "step",
+    "run.propagation": "follow_threads",
+    "declare.variant": "Variant",
 }
 
 __all__ = [
@@ -61,7 +61,7 @@ __all__ = [
     "as_api_error",
     "check",
     "close",
-    "current_place",
+    "current_context",
     "follow_threads",
     "function_of",
     "judge",

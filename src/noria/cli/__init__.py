@@ -19,7 +19,7 @@ def main() -> None:
     try:
         app()
     except NoriaError as failure:
-        from noria.cli.output import complain
+        from noria.cli._io.output import complain
 
         complain(failure)
         sys.exit(1)

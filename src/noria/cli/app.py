@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import battles, chat, data, doctor, index, init, key, model, run, serve, spend, trace
+from noria.cli import battles, chat, data, index, init, key, model, run, serve, spend
 from noria.cli import eval as evaluation
+from noria.cli.doctor import verb as doctor
+from noria.cli.trace import verb as trace
 
 __all__ = ["app"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noria.cli import options
-from noria.cli.output import AsJson, emit, note, printable, table
+from noria.cli._io import options
+from noria.cli._io.output import AsJson, emit, note, printable, table
 
 if TYPE_CHECKING:
     from noria.evals import Leaderboard

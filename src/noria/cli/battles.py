@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli import options
+from noria.cli._io import options
+from noria.cli._io.home import open_home
+from noria.cli._io.output import AsJson, emit, iso, note, table
 from noria.cli.arena import app
-from noria.cli.home import open_home
-from noria.cli.output import AsJson, emit, iso, note, table
 from noria.errors import NoriaError
 
 if TYPE_CHECKING:
-    from noria.apps.plain import Opened
+    from noria.apps.run.standalone import OpenHome
     from noria.store import Key
 
 __all__ = ["app"]
@@ -33,7 +33,7 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List battles that were voted on, the newest first."""
-    from noria.store.battles import list_battles
+    from noria.store.evals.battles import list_battles
 
     with open_home() as home:
         found = list_battles(
@@ -68,7 +68,7 @@ def ls(
 def open_page() -> None:
     """Open the arena in the browser; a server must run on this home."""
     from noria.config import load
-    from noria.gateway.serving import running_server
+    from noria.home import running_server
 
     server = running_server(load().home)
     if server is None:
@@ -94,12 +94,12 @@ def judge(
     from noria.evals.arena.judging import judge_battles
     from noria.evals.evaluation.judging import asker
     from noria.evals.judge import Judge
-    from noria.store.looks import unseen_battles
+    from noria.store.evals.judgements import unseen_battles
 
     asked = Judge(model, "pair", options.names(criteria) or Judge(model).criteria, repeats)
     failed = found = 0
 
-    async def work(opened: Opened, key: Key, progress: Any) -> None:
+    async def work(opened: OpenHome, key: Key, progress: Any) -> None:
         nonlocal failed, found
         battles = list(unseen_battles(opened.db, model, limit))
         found = len(battles)

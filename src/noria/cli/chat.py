@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noria.cli.ask import Door, Message, Reply
-from noria.cli.door import open_door
+from noria.cli._io.output import complain, note, printable
+from noria.cli.client.home_client import Door, Message, Reply
+from noria.cli.client.local_door import open_door
 from noria.cli.model import have_weights
-from noria.cli.output import complain, note, printable
 from noria.errors import NoriaError
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def _history(path: Path) -> Iterator[None]:
 
 def _cost(config: Config, trace_id: str) -> int | None:
     """What a trace cost, in nano-dollars; None while the store cannot say."""
-    from noria.cli.home import open_home
+    from noria.cli._io.home import open_home
     from noria.store import find_trace
 
     try:

@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from noria.cli import options
-from noria.cli.home import open_home
-from noria.cli.output import note
+from noria.cli._io import options
+from noria.cli._io.home import open_home
+from noria.cli._io.output import note
 
 __all__ = ["app"]
 
@@ -54,7 +54,7 @@ def from_traces(
     """Make a golden set for `noria eval gate` from recorded runs, each question once."""
     import orjson
 
-    from noria.evals.evaluation.harvest import rows_from_traces
+    from noria.evals.evaluation.from_traces import rows_from_traces
 
     scored = {None: (None, None), Thumb.UP: (0.01, None), Thumb.DOWN: (None, -0.01)}[feedback]
     rows = 0

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from noria.cli import options
-from noria.cli.output import AsJson, emit, note, table
+from noria.cli._io import options
+from noria.cli._io.output import AsJson, emit, note, table
 from noria.errors import ApiError, ConfigError, NoriaError
 
 if TYPE_CHECKING:
-    from noria.apps.plain import Opened
+    from noria.apps.run.standalone import OpenHome
     from noria.config import Config
     from noria.evals.evaluation.folder import Folder
     from noria.evals.evaluation.report import Report
@@ -88,7 +88,7 @@ def run(
 
     Folder.begun(out, plan.manifest())
 
-    async def work(opened: Opened, key: Key, progress: Any) -> None:
+    async def work(opened: OpenHome, key: Key, progress: Any) -> None:
         outcome = await evaluate(plan, out, gateway=opened.gateway, key=key, progress=progress)
         await write_costs(outcome.folder, opened.db, _take_in(opened))
         _register(opened, outcome.folder)
@@ -166,7 +166,7 @@ def gate(
             },
         )  # fmt: skip
 
-        async def work(opened: Opened, key: Key, progress: Any) -> None:
+        async def work(opened: OpenHome, key: Key, progress: Any) -> None:
             done = 0
 
             def one_more() -> None:
@@ -194,20 +194,20 @@ def gate(
 
 
 def with_home(
-    work: Callable[[Opened, Key, Any], Awaitable[None]],
+    work: Callable[[OpenHome, Key, Any], Awaitable[None]],
     budget: Budget | None,
     name: str,
-    before: Callable[[Opened], None] = lambda opened: None,
+    before: Callable[[OpenHome], None] = lambda opened: None,
 ) -> None:
     """Do the work with the home open, on behalf of the caller, within a budget."""
-    from noria.apps.plain import close, open_plainly
-    from noria.cli.progress import watched
+    from noria.apps.run.standalone import close, open_plainly
+    from noria.cli._io.progress import watched
     from noria.evals.evaluation.running import spending
 
     try:
         opened = open_plainly()
         before(opened)
-        key = opened.place().trace.key
+        key = opened.context().trace.key
         with spending(opened.db, key, budget, name) as payer, watched(name) as progress:
             asyncio.run(work(opened, payer, progress))  # type: ignore[arg-type]
     except KeyboardInterrupt:
@@ -224,7 +224,7 @@ def with_home(
         close()
 
 
-def _announce(plan: Plan, opened: Opened, yes: bool) -> None:
+def _announce(plan: Plan, opened: OpenHome, yes: bool) -> None:
     """Say what it will come to, and ask where it costs something."""
     from noria.evals.evaluation.running import estimate
     from noria.types import Money
@@ -238,7 +238,7 @@ def _announce(plan: Plan, opened: Opened, yes: bool) -> None:
         typer.confirm("Begin?", abort=True, err=True)
 
 
-def _register(opened: Opened, folder: Folder) -> None:
+def _register(opened: OpenHome, folder: Folder) -> None:
     """Put the evaluation on the list that the pages show."""
     from noria.evals.evaluation.registry import register
     from noria.evals.evaluation.report import report_of
@@ -247,7 +247,7 @@ def _register(opened: Opened, folder: Folder) -> None:
     register(opened.db, folder, report_of(read_results(folder)))
 
 
-def _take_in(opened: Opened) -> Callable[[], int]:
+def _take_in(opened: OpenHome) -> Callable[[], int]:
     from noria.models import assemble
     from noria.store import take_in
 

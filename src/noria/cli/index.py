@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli.home import open_home
-from noria.cli.output import AsJson, console, emit, iso, note, printable, table
+from noria.cli._io.home import open_home
+from noria.cli._io.output import AsJson, console, emit, iso, note, printable, table
 from noria.errors import NoriaError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def build(
 ) -> None:
     """Bring the indexes of an application up to date with their sources."""
     from noria.apps import load_app
-    from noria.apps.plain import close
+    from noria.apps.run.standalone import close
 
     indexes = [(owner, index) for owner in load_app(file) for index in owner.indexes.values()]
     chosen = [(owner, index) for owner, index in indexes if name in (None, index.name)]
@@ -52,13 +52,13 @@ def build(
 
 
 def _build(owner: App, index: Index) -> Report:
-    from noria.apps import current_place
-    from noria.cli.progress import watched
+    from noria.apps import current_context
+    from noria.cli._io.progress import watched
 
     with watched(index.name) as progress:
 
         async def work() -> Report:
-            return await index.build(await current_place(owner), progress=progress)
+            return await index.build(await current_context(owner), progress=progress)
 
         try:
             report = asyncio.run(work())
@@ -187,12 +187,12 @@ def search(
 ) -> None:
     """Search an index, as the key in NORIA_KEY or the owner of the home, and say why each passage
     was found."""
-    from noria.apps.plain import close, current_place
+    from noria.apps.run.standalone import close, current_context
     from noria.retrieval import search_index
 
     async def work() -> list[Found]:
         return await search_index(
-            await current_place(), name, question, k=k, budget_tokens=budget_tokens
+            await current_context(), name, question, k=k, budget_tokens=budget_tokens
         )
 
     try:
@@ -272,7 +272,7 @@ def rm(name: Name, document: Annotated[str, typer.Argument(help="The document's 
     """Take a document out of every search. It stays out while its source goes on to offer it; what
     recorded runs hold of it is taken out by `noria trace redact`."""
     from noria.errors import NotFound
-    from noria.retrieval.library import find_library
+    from noria.retrieval.stored_index import find_library
 
     with open_home() as home:
         home.take_in()

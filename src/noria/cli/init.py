@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from noria.cli.output import note
+from noria.cli._io.output import note
 from noria.errors import NoriaError
 
 __all__ = ["init"]

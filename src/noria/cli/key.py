@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli import options
-from noria.cli.home import open_home
-from noria.cli.output import AsJson, emit, iso, note, table
+from noria.cli._io import options
+from noria.cli._io.home import open_home
+from noria.cli._io.output import AsJson, emit, iso, note, table
 
 if TYPE_CHECKING:
     from noria.store import Key

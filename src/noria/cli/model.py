@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from noria.cli.output import AsJson, emit, note, printable, table
+from noria.cli._io.output import AsJson, emit, note, printable, table
 from noria.errors import NotFound
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def pull(
 
     Weights that are here already are read and checked again.
     """
-    from noria.cli.progress import watched
+    from noria.cli._io.progress import watched
     from noria.models.local import LOCAL
     from noria.models.weights import Weights
 
@@ -84,7 +84,7 @@ def have_weights(config: Config, model: str) -> None:
 
     The engine would pull them as well, but silently.
     """
-    from noria.cli.progress import watched
+    from noria.cli._io.progress import watched
     from noria.models.local import LOCAL
     from noria.models.weights import Weights
 
@@ -100,8 +100,8 @@ def try_out(
     as_json: AsJson = False,
 ) -> None:
     """Ask a model one short question, and say what came back and how fast."""
-    from noria.cli.ask import Reply, embed
-    from noria.cli.door import open_door
+    from noria.cli.client.home_client import Reply, embed
+    from noria.cli.client.local_door import open_door
     from noria.config import load
     from noria.models import Catalogue
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from noria.cli.output import AsJson, emit, note, printable
+from noria.cli._io.output import AsJson, emit, note, printable
 from noria.errors import NoriaError
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(
 ) -> None:
     """Run a function over a file of rows; go on where an earlier run of it was stopped."""
     from noria.apps import load_app
-    from noria.apps.plain import close
+    from noria.apps.run.standalone import close
 
     app, name = _find(load_app(file), function)
     try:
@@ -70,8 +70,8 @@ def _find(apps: list[App], function: str) -> tuple[App, str]:
 def _batch(
     app: App, name: str, source: Path, out: Path, concurrency: int, variant: str | None
 ) -> BatchReport:
-    from noria.apps import current_place, run_batch
-    from noria.cli.progress import watched
+    from noria.apps import current_context, run_batch
+    from noria.cli._io.progress import watched
 
     with watched(app.functions[name].full_name) as progress:
 
@@ -81,7 +81,7 @@ def _batch(
                 name,
                 source,
                 out,
-                lambda: current_place(app),
+                lambda: current_context(app),
                 concurrency=concurrency,
                 variant=variant,
                 progress=lambda done, total: progress("run", done, total),

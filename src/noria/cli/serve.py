@@ -24,10 +24,10 @@ from noria.types import EVERY_GROUP, Label
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from noria.apps.host import AppHost
+    from noria.apps.host.host import AppHost
     from noria.config import Config
     from noria.gateway import Gateway
-    from noria.gateway.asgi import ASGIApp
+    from noria.http.asgi import ASGIApp
     from noria.models.host import EngineHost
     from noria.store import Database
 
@@ -72,9 +72,9 @@ def run(config: Config, files: Sequence[Path] = ()) -> None:
         ConfigError: a setting cannot be used.
         StoreUnavailable: the database does not answer.
     """
-    from noria.apps.host import AppHost
-    from noria.gateway.supervisor import Supervisor
+    from noria.apps.host.host import AppHost
     from noria.models.host import EngineHost
+    from noria.server.supervisor import Supervisor
 
     logging.basicConfig(
         level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -109,8 +109,8 @@ def run(config: Config, files: Sequence[Path] = ()) -> None:
 def _worker(
     config: Config, listener: socket.socket, engines: EngineHost, apps: AppHost, number: int
 ) -> None:
-    from noria.apps.client import AppClient
-    from noria.gateway import run_worker
+    from noria.apps.serve.client import AppClient
+    from noria.server import run_worker
 
     engines.leave()
     apps.leave()
@@ -148,7 +148,7 @@ def _shadow(config: Config, listener: socket.socket, engines: EngineHost, apps: 
 
 
 def _intake(config: Config, listener: socket.socket, apps: AppHost) -> None:
-    from noria.gateway import run_intake
+    from noria.server import run_intake
     from noria.telemetry import run_export
 
     listener.close()
@@ -256,8 +256,8 @@ class _Access:
 def _prepare(config: Config) -> _Access:
     """Bring the database up to date, the budgets of the file into it, and make the first keys."""
     from noria.store import open_database, sync_budgets
-    from noria.store.owner import owner_key
-    from noria.store.sessions import new_link
+    from noria.store.keys.owner_key import owner_key
+    from noria.store.keys.sessions import new_link
     from noria.telemetry import prepare_export
 
     db = open_database(config)
@@ -303,7 +303,7 @@ def _admin_key(db: Database) -> tuple[str, str | None]:
 
 
 def _greet(config: Config, url: str, access: _Access) -> None:
-    from noria.store.owner import write_secret
+    from noria.store.keys.owner_key import write_secret
 
     terminal = sys.stdout.isatty()
     link = f"{url}/signin?token={access.link}"

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from noria.cli import options
-from noria.cli.home import open_home
-from noria.cli.output import AsJson, emit, table
+from noria.cli._io import options
+from noria.cli._io.home import open_home
+from noria.cli._io.output import AsJson, emit, table
 
 __all__ = ["spend"]
 

@@ -25,13 +25,13 @@ from noria.errors import ApiError, NoriaError, NotFound
 from noria.evals.arena.judging import keep_looks, label_of
 from noria.evals.evaluation.judging import asker
 from noria.evals.judge import Judge
-from noria.gateway.endpoint import Endpoint
-from noria.gateway.inside import complete
-from noria.gateway.tracing import Place
+from noria.gateway.local_client import complete
+from noria.models.endpoint import Endpoint
 from noria.store import create_key, find_key_by_id, find_spans
-from noria.store.battles import ANYBODY, Battle, Turn, record_battle
-from noria.store.budgets import set_budget
-from noria.store.traces import content_of
+from noria.store.budgets.budgets import set_budget
+from noria.store.evals.battles import ANYBODY, Battle, Turn, record_battle
+from noria.store.traces.trace import content_of
+from noria.tracing.context import CallContext
 from noria.types import Span, SpanKind, Status, Subject
 
 if TYPE_CHECKING:
@@ -142,18 +142,18 @@ class Shadows:
         messages, answer = said
         assert span.key_id is not None
         payer = await asyncio.to_thread(self._payer, champion, span.key_id)
-        trace = await self._gateway.marks.after(payer, [span.trace_id])
-        place = Place(self._gateway, trace)
+        trace = await self._gateway.labels.after(payer, [span.trace_id])
+        context = CallContext(self._gateway, trace)
         request = {"model": settings.challenger, "messages": messages}
-        reply = await complete(place, Endpoint.CHAT, request)
+        reply = await complete(context, Endpoint.CHAT, request)
         other = reply["choices"][0]["message"].get("content") or ""
         question = str(messages[-1]["content"])
         champion_left = self._random.random() < 0.5
-        turn = Turn(1, question, answer, other, "ok", "ok", span.trace_id, place.trace.id)
+        turn = Turn(1, question, answer, other, "ok", "ok", span.trace_id, context.trace.id)
         names = (champion, settings.challenger)
         if not champion_left:
             names = names[::-1]
-            turn = Turn(1, question, other, answer, "ok", "ok", place.trace.id, span.trace_id)
+            turn = Turn(1, question, other, answer, "ok", "ok", context.trace.id, span.trace_id)
         battle = Battle(*names, ANYBODY, source="shadow", arena=champion, turns=(turn,))
         if settings.judge is not None:
             battle = await self._judged(battle, settings.judge, payer)
@@ -268,9 +268,9 @@ def run_shadows(config: Config, engines: EngineDirectory) -> None:
 
 
 async def _run_shadows(config: Config, engines: EngineDirectory) -> None:
-    from noria.apps.client import AppClient
-    from noria.gateway import open_gateway
+    from noria.apps.serve.client import AppClient
     from noria.models import assemble
+    from noria.server import open_gateway
     from noria.store import Database, take_in
 
     stop = asyncio.Event()

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from noria.evals.arena.signs import refuses
+from noria.evals.arena.leaks import refuses
 
 __all__ = ["STYLES", "Kind", "Style", "Verdict", "Winner", "both_orders", "parse_verdict"]
 

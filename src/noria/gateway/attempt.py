@@ -11,30 +11,30 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from noria.errors import ApiError, RealRequestForbidden, StoreUnavailable
-from noria.gateway.failures import Failed, of_status
-from noria.gateway.limits import Quota
-from noria.gateway.link import Exchange, UpstreamFailure
-from noria.gateway.recorder import CallRecord
-from noria.gateway.relay import Relay
+from noria.gateway.call_record import CallRecord
+from noria.gateway.failures import AttemptFailure, of_status
+from noria.gateway.rate_limits import Quota
 from noria.gateway.request import Request
-from noria.gateway.sink import Headers, Sink
+from noria.gateway.stream import StreamRelay
+from noria.http.client_connection import Exchange, UpstreamFailure
+from noria.http.sink import Headers, ResponseSink
 from noria.models import Target, usage_of
 from noria.types import Status, Usage
 
 if TYPE_CHECKING:
-    from noria.gateway.account import Hold
     from noria.gateway.core import Gateway
+    from noria.gateway.reservation import Hold
 
-__all__ = ["Attempt", "Claim"]
+__all__ = ["Attempt", "HedgeRace"]
 
 log = logging.getLogger("noria.gateway")
 
 _BYTES_PER_TOKEN: Final = 4
 
-Then = Callable[[Failed | None], None]
+Then = Callable[[AttemptFailure | None], None]
 
 
-class Claim:
+class HedgeRace:
     """Which of several attempts at the same call may answer: the first that has something."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Claim:
         return self.winner is attempt
 
 
-def _reporting(step: Callable[..., Failed | None]) -> Callable[..., None]:
+def _reporting(step: Callable[..., AttemptFailure | None]) -> Callable[..., None]:
     """A step of an attempt that says itself what went wrong in it, if anything."""
 
     @wraps(step)
@@ -65,10 +65,10 @@ def _reporting(step: Callable[..., Failed | None]) -> Callable[..., None]:
         try:
             failed = step(attempt, *told)
         except RealRequestForbidden as forbidden:
-            failed = Failed(ApiError(500, "real_request_forbidden", str(forbidden)))
+            failed = AttemptFailure(ApiError(500, "real_request_forbidden", str(forbidden)))
         except Exception:
             log.exception("A call of %s failed inside noria.", attempt.target.name)
-            failed = Failed.inside()
+            failed = AttemptFailure.inside()
         if failed is not None:
             attempt._report(failed)
 
@@ -90,8 +90,8 @@ class Attempt:
         request: Request,
         target: Target,
         hold: Hold,
-        sink: Sink,
-        claim: Claim | None = None,
+        sink: ResponseSink,
+        claim: HedgeRace | None = None,
     ) -> None:
         self._gateway = gateway
         self._record = record
@@ -101,7 +101,7 @@ class Attempt:
         self._sink = sink
         self._claim = claim
         self._exchange: Exchange | None = None
-        self._relay: Relay | None = None
+        self._relay: StreamRelay | None = None
         self.forwarded = False
         """Whether bytes of this attempt have gone to the caller, after which nothing can be tried
         again."""
@@ -121,9 +121,9 @@ class Attempt:
         self.ended = False
         """Whether it was settled."""
 
-    async def run(self, headers: Headers) -> Failed | None:
+    async def run(self, headers: Headers) -> AttemptFailure | None:
         """Ask the target. None when the caller has the whole answer and it is recorded."""
-        done: asyncio.Future[Failed | None] = self._gateway.loop.create_future()
+        done: asyncio.Future[AttemptFailure | None] = self._gateway.loop.create_future()
         self.start(headers, lambda failed: None if done.done() else done.set_result(failed))
         return await done
 
@@ -137,27 +137,27 @@ class Attempt:
         """
         self._headers, self._then = headers, then
         self._number, frame = self._record.hold(self.target, self._hold)
-        self._gateway.turn.after(frame, self._ask, self._unrecorded)
+        self._gateway.group_commit.after(frame, self._ask, self._unrecorded)
 
     def _unrecorded(self, failure: StoreUnavailable) -> None:
         self.recorded, self.ended = False, True
         self._record.attempts -= 1
-        self._gateway.purse.settle(self._hold, 0)
+        self._gateway.leases.settle(self._hold, 0)
         message = f"The call cannot be recorded, so it was not made: {failure.message}"
-        self._report(Failed(ApiError(503, "journal_unavailable", message, retry_after=5)))
+        self._report(AttemptFailure(ApiError(503, "journal_unavailable", message, retry_after=5)))
 
     @_reporting
-    def _ask(self) -> Failed | None:
+    def _ask(self) -> AttemptFailure | None:
         target, request = self.target, self._request
         quota = Quota.of_target(target)
         if quota is not None:
             try:
                 self._gateway.limits.enter(quota, 0)
             except ApiError as busy:
-                return Failed(busy, elsewhere=True)
+                return AttemptFailure(busy, elsewhere=True)
             self._quota = quota
         if request.stream:
-            self._relay = Relay(wants_usage=request.wants_usage, choices=request.choices)
+            self._relay = StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
         self._send(fresh=False)
         return None
 
@@ -172,7 +172,7 @@ class Attempt:
             fresh=fresh,
         )
 
-    def _report(self, failed: Failed | None) -> None:
+    def _report(self, failed: AttemptFailure | None) -> None:
         """Tell whoever waits for the outcome."""
         self._leave()
         then, self._then = self._then, _nobody
@@ -208,7 +208,7 @@ class Attempt:
     # What came of it
 
     @_reporting
-    def _conclude(self, failure: UpstreamFailure | None) -> Failed | None:
+    def _conclude(self, failure: UpstreamFailure | None) -> AttemptFailure | None:
         """The exchange has ended. `failure` says why no usable answer came."""
         exchange, relay = self._exchange, self._relay
         assert exchange is not None
@@ -229,7 +229,7 @@ class Attempt:
             return self._unusable(why, exchange.body)
         return self._finish_stream(relay)
 
-    def _finish_plain(self, answer: bytes) -> Failed | None:
+    def _finish_plain(self, answer: bytes) -> AttemptFailure | None:
         try:
             reply: Any = orjson.loads(answer)
             usage = usage_of(reply)
@@ -241,7 +241,7 @@ class Attempt:
         self._finish(usage, estimated, answer)
         return None
 
-    def _finish_stream(self, relay: Relay) -> Failed | None:
+    def _finish_stream(self, relay: StreamRelay) -> AttemptFailure | None:
         relay.end()
         if relay.error is not None:
             return self._broken(UpstreamFailure("upstream_malformed", relay.error))
@@ -253,11 +253,11 @@ class Attempt:
         """Let the caller see the end once it stands in the journal, and not at all otherwise."""
         self._spent = self._cost(usage, estimated)
         frame = self._closing(usage, self._spent, estimated, answer)
-        self._gateway.turn.after(frame, self._deliver, self._withhold)
+        self._gateway.group_commit.after(frame, self._deliver, self._withhold)
 
     def _deliver(self) -> None:
         """The end stands in the journal."""
-        self._gateway.purse.settle(self._hold, self._spent)
+        self._gateway.leases.settle(self._hold, self._spent)
         exchange, relay = self._exchange, self._relay
         assert exchange is not None
         try:
@@ -273,9 +273,9 @@ class Attempt:
 
     def _withhold(self, failure: StoreUnavailable) -> None:
         """The end cannot be recorded."""
-        self._gateway.purse.settle(self._hold, self._spent)
+        self._gateway.leases.settle(self._hold, self._spent)
         error = ApiError(500, "journal_unavailable", failure.message)
-        self._report(Failed(error, final=True))
+        self._report(AttemptFailure(error, final=True))
 
     def _closing(
         self,
@@ -288,12 +288,12 @@ class Attempt:
     ) -> bytes:
         """The record of the end."""
         self.ended = True
-        place, hold = self._record.place, self._hold
+        context, hold = self._record.context, self._hold
         if usage is not None:
             self.tokens = usage.input_tokens + usage.output_tokens
-            if place is not None:
-                place.trace.usage.input_tokens += usage.input_tokens
-                place.trace.usage.output_tokens += usage.output_tokens
+            if context is not None:
+                context.trace.usage.input_tokens += usage.input_tokens
+                context.trace.usage.output_tokens += usage.output_tokens
         return self._record.end(
             self._number,
             status,
@@ -318,9 +318,9 @@ class Attempt:
         except StoreUnavailable:
             pass  # The intake will charge the hold, which is at least the cost.
         finally:
-            self._gateway.purse.settle(self._hold, cost)
+            self._gateway.leases.settle(self._hold, cost)
 
-    def settle(self, failed: Failed) -> None:
+    def settle(self, failed: AttemptFailure) -> None:
         """Close this attempt; the call goes on, or went on, with another."""
         if self.ended:
             return  # It was never recorded.
@@ -335,9 +335,9 @@ class Attempt:
         except StoreUnavailable:
             pass  # The intake will charge the hold, which is at least the cost.
         finally:
-            self._gateway.purse.settle(self._hold, cost)
+            self._gateway.leases.settle(self._hold, cost)
 
-    def fail(self, failed: Failed) -> None:
+    def fail(self, failed: AttemptFailure) -> None:
         """Close this attempt and the call: there is no answer."""
         if failed.error.code == "journal_unavailable":
             self._break_off(failed.error)
@@ -348,7 +348,7 @@ class Attempt:
     def cancelled(self) -> None:
         """The caller went away: stop the upstream, charge what was generated."""
         self.ended, self._then = True, _nobody
-        self._gateway.turn.end()  # the hold may still wait to be written
+        self._gateway.group_commit.end()  # the hold may still wait to be written
         self.stop()
         self._leave()
         usage, estimated = None, False
@@ -372,10 +372,10 @@ class Attempt:
 
     # Failures
 
-    def _broken(self, failure: UpstreamFailure) -> Failed:
+    def _broken(self, failure: UpstreamFailure) -> AttemptFailure:
         status = 504 if failure.code == "upstream_timeout" else 502
         name = self.target.name
-        failed = Failed(
+        failed = AttemptFailure(
             ApiError(status, failure.code, f"{name} gave no answer. {failure.message}"),
             retryable=failure.code != "upstream_too_large",
             elsewhere=True,
@@ -389,7 +389,7 @@ class Attempt:
         self.stop()
         return failed
 
-    def _unusable(self, why: str, answer: bytes) -> Failed:
+    def _unusable(self, why: str, answer: bytes) -> AttemptFailure:
         """The upstream took the call for answered (and will charge it), but nobody can use it."""
         failed = self._broken(UpstreamFailure("upstream_malformed", why))
         failed.usage = self._estimate(len(answer))
@@ -406,12 +406,12 @@ class Attempt:
         prompt = max(1, len(self._record.raw) // _BYTES_PER_TOKEN)
         return Usage(prompt, max(1, answer_bytes // _BYTES_PER_TOKEN))
 
-    def _estimate_stream(self, relay: Relay) -> Usage:
+    def _estimate_stream(self, relay: StreamRelay) -> Usage:
         usage = self._estimate(0)
         written = relay.written()
         usage.output_tokens = max(written.pieces, written.text_bytes // _BYTES_PER_TOKEN)
         return usage
 
 
-def _nobody(_: Failed | None) -> None:
+def _nobody(_: AttemptFailure | None) -> None:
     """Nobody waits for the outcome any more."""

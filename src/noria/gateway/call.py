@@ -9,17 +9,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from noria.errors import ApiError
-from noria.gateway.account import Account, Hold, Wish
-from noria.gateway.attempt import Attempt, Claim
-from noria.gateway.failures import Failed
+from noria.gateway.attempt import Attempt, HedgeRace
+from noria.gateway.call_record import CallRecord
+from noria.gateway.failures import AttemptFailure
 from noria.gateway.hedge import run_hedged
-from noria.gateway.limits import Counted
-from noria.gateway.recorder import CallRecord
+from noria.gateway.rate_limits import RateSlot
 from noria.gateway.request import Request
+from noria.gateway.reservation import CostBound, Hold, WindowLease
 from noria.gateway.routing import Breaker, backoff, order
-from noria.gateway.sink import Sink
-from noria.gateway.tracing import Trace
+from noria.http.sink import ResponseSink
 from noria.models import Route, Target
+from noria.tracing.context import Trace
 from noria.types import Label, Status
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class Call:
         gateway: Gateway,
         record: CallRecord,
         request: Request,
-        sink: Sink,
-        counted: Counted | None,
+        sink: ResponseSink,
+        counted: RateSlot | None,
         route: Route | None,
         application: Application | None,
     ) -> None:
@@ -61,7 +61,7 @@ class Call:
         """The attempt that is not settled yet, or the one that answered."""
         self._breaker: Breaker | None = None
         """That of the first target, once `begin` has asked for it."""
-        self._failed_at_once: Failed | None = None
+        self._failed_at_once: AttemptFailure | None = None
         """How the attempt failed that `begin` has made."""
         self._task: asyncio.Task[None] | None = None
         self._running = False
@@ -72,8 +72,8 @@ class Call:
         self._running = True
         try:
             if self._application is not None:
-                key, place = self._record.key, self._record.place
-                await self._application.answer(self._request, key, self._sink, place)
+                key, context = self._record.key, self._record.context
+                await self._application.answer(self._request, key, self._sink, context)
             else:
                 await self._answer()
         finally:
@@ -84,7 +84,7 @@ class Call:
         try:
             attempt = self._attempt_at_once()
         except ApiError as refusal:
-            self._fail(Failed(refusal))
+            self._fail(AttemptFailure(refusal))
             self.count_out()
             return
         if attempt is None:
@@ -107,18 +107,18 @@ class Call:
         breaker = self._breaker = gateway.breakers[target]
         if self._hedge_seconds is not None or breaker.open:
             return None
-        if record.place is not None:
+        if record.context is not None:
             return None  # Its trace's mark must be asked for.
-        accounts = gateway.purse.accounts_at_hand(record.key, self._request.model, target.name)
+        accounts = gateway.leases.accounts_at_hand(record.key, self._request.model, target.name)
         if accounts is None:
             return None
         _, limit, amount = self._bound(target, accounts)
-        hold = gateway.purse.take(accounts, amount, limit)
+        hold = gateway.leases.take(accounts, amount, limit)
         if hold is None:
             return None
         return Attempt(gateway, record, self._request, target, hold, self._sink)
 
-    def _first_has_ended(self, failed: Failed | None) -> None:
+    def _first_has_ended(self, failed: AttemptFailure | None) -> None:
         if failed is None:
             assert self._breaker is not None
             self._breaker.succeeded()
@@ -140,10 +140,10 @@ class Call:
             self._leave()
             raise
         except ApiError as refusal:
-            failed = Failed(refusal)
+            failed = AttemptFailure(refusal)
         except Exception:
             log.exception("A call of %s failed inside noria.", self._request.model)
-            failed = Failed.inside()
+            failed = AttemptFailure.inside()
         if failed is not None:
             self._fail(failed)
 
@@ -154,7 +154,7 @@ class Call:
         elif not self._attempt.ended:
             self._attempt.cancelled()
 
-    def _fail(self, failed: Failed) -> None:
+    def _fail(self, failed: AttemptFailure) -> None:
         """There is no answer."""
         attempt = self._attempt
         if attempt is not None:
@@ -166,17 +166,17 @@ class Call:
         if attempt is None or not attempt.forwarded:
             self._sink.fail(self._record.headers(), failed.error)
 
-    async def _try_targets(self) -> Failed | None:
+    async def _try_targets(self) -> AttemptFailure | None:
         """One target after the other. None when the caller has an answer."""
-        failed: Failed | None = None
+        failed: AttemptFailure | None = None
         targets = self._targets
-        if self._record.place is not None:
-            targets = await self._cleared(targets, self._record.place.trace)
-        for place, target in enumerate(targets):
+        if self._record.context is not None:
+            targets = await self._cleared(targets, self._record.context.trace)
+        for context, target in enumerate(targets):
             if not self._gateway.breakers[target].allows():
-                failed = failed or Failed.resting(target)
+                failed = failed or AttemptFailure.resting(target)
                 continue
-            following = targets[place + 1] if place + 1 < len(targets) else None
+            following = targets[context + 1] if context + 1 < len(targets) else None
             failed = await self._try_target(target, following, failed)
             if failed is None or failed.final or not failed.elsewhere:
                 break
@@ -190,7 +190,7 @@ class Call:
         """
         if all(target.clearance is Label.RESTRICTED for target in targets):
             return targets
-        mark = await self._gateway.marks.current(trace)
+        mark = await self._gateway.labels.current(trace)
         cleared = [target for target in targets if target.clearance >= mark]
         if not cleared:
             best = max(targets, key=lambda target: target.clearance)
@@ -204,8 +204,8 @@ class Call:
         return cleared
 
     async def _try_target(
-        self, target: Target, following: Target | None, failed: Failed | None
-    ) -> Failed | None:
+        self, target: Target, following: Target | None, failed: AttemptFailure | None
+    ) -> AttemptFailure | None:
         """One target, and again after a pause while that may help."""
         routing, breakers = self._gateway.config.routing, self._gateway.breakers
         breaker = breakers[target]
@@ -231,7 +231,7 @@ class Call:
                 break
         return failed
 
-    async def _try_once(self, target: Target, following: Target | None) -> Failed | None:
+    async def _try_once(self, target: Target, following: Target | None) -> AttemptFailure | None:
         """One attempt, or a hedged pair; `_attempt` is the one that is still to be settled."""
         if (failed := self._failed_at_once) is not None:
             self._failed_at_once = None
@@ -239,7 +239,7 @@ class Call:
         if self._hedge_seconds is None or following is None:
             self._attempt = self._make(target, await self._hold(target))
             return await self._attempt.run(self._record.headers(target))
-        claim = Claim()
+        claim = HedgeRace()
 
         async def make(target: Target) -> Attempt:
             return self._make(target, await self._hold(target), claim)
@@ -254,22 +254,22 @@ class Call:
         )
         return failed
 
-    def _make(self, target: Target, hold: Hold, claim: Claim | None = None) -> Attempt:
+    def _make(self, target: Target, hold: Hold, claim: HedgeRace | None = None) -> Attempt:
         return Attempt(self._gateway, self._record, self._request, target, hold, self._sink, claim)
 
     # What an attempt may cost
 
     async def _hold(self, target: Target) -> Hold:
         """Hold the most that an attempt can cost in every budget that applies."""
-        key, place, purse = self._record.key, self._record.place, self._gateway.purse
-        app = place.app if place is not None else None
-        accounts = await purse.accounts_for(key, self._request.model, target.name, app)
+        key, context, leases = self._record.key, self._record.context, self._gateway.leases
+        app = context.app if context is not None else None
+        accounts = await leases.accounts_for(key, self._request.model, target.name, app)
         prompt, limit, amount = self._bound(target, accounts)
         choices, seconds = self._request.choices, self._gateway.total_seconds
-        wish = Wish(target.price, prompt, limit, choices, seconds)
-        return await purse.reserve(accounts, wish, amount)
+        wish = CostBound(target.price, prompt, limit, choices, seconds)
+        return await leases.reserve(accounts, wish, amount)
 
-    def _bound(self, target: Target, accounts: Sequence[Account]) -> tuple[int, int, int]:
+    def _bound(self, target: Target, accounts: Sequence[WindowLease]) -> tuple[int, int, int]:
         """The most prompt tokens of an attempt, the limit that it wishes for (without budgets the
         caller's own, 0 for none), and the most that it can cost, in nano-dollars.
 

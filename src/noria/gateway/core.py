@@ -15,20 +15,20 @@ from typing import Protocol
 
 from noria.config import Config
 from noria.errors import ApiError
+from noria.gateway.budgets import BudgetLeases
 from noria.gateway.call import Call
-from noria.gateway.endpoint import Endpoint
-from noria.gateway.keyring import KeyRing
-from noria.gateway.limits import Limits, Quota
-from noria.gateway.purse import Purse
-from noria.gateway.recorder import CallRecord
+from noria.gateway.call_record import CallRecord
+from noria.gateway.group_commit import GroupCommit
+from noria.gateway.key_cache import KeyCache
+from noria.gateway.rate_limits import Limits, Quota
 from noria.gateway.request import Request, read_request
 from noria.gateway.routing import Breakers
-from noria.gateway.sink import Sink
-from noria.gateway.tracing import Marks, Place
-from noria.gateway.turn import Turn
-from noria.gateway.upstream import Upstreams
+from noria.http.client import HTTPClient
+from noria.http.sink import ResponseSink
 from noria.models import Catalogue
+from noria.models.endpoint import Endpoint
 from noria.store import Journal, Key
+from noria.tracing.context import CallContext, TraceLabels
 
 __all__ = ["Application", "Applications", "Gateway", "authorise", "may_use"]
 
@@ -36,14 +36,16 @@ __all__ = ["Application", "Applications", "Gateway", "authorise", "may_use"]
 class Application(Protocol):
     """Something that answers under a model's name of its own, and makes its own calls."""
 
-    async def answer(self, request: Request, key: Key, sink: Sink, place: Place | None) -> None:
+    async def answer(
+        self, request: Request, key: Key, sink: ResponseSink, context: CallContext | None
+    ) -> None:
         """Answer one chat call into `sink`; failures go into `sink` too.
 
         Args:
             request: the call as it was read.
             key: who asks.
             sink: where the answer goes.
-            place: the run that it is a part of; None begins one.
+            context: the run that it is a part of; None begins one.
         """
 
 
@@ -64,12 +66,12 @@ class Gateway:
         self,
         config: Config,
         catalogue: Catalogue,
-        keys: KeyRing,
-        purse: Purse,
+        keys: KeyCache,
+        leases: BudgetLeases,
         limits: Limits,
         journal: Journal,
-        upstreams: Upstreams,
-        marks: Marks,
+        upstreams: HTTPClient,
+        labels: TraceLabels,
     ) -> None:
         self.config = config
         # What each call needs of it is read once: a field of pydantic's takes ten times as long.
@@ -78,18 +80,23 @@ class Gateway:
         self.total_seconds = config.routing.total_seconds
         self.loop = asyncio.get_running_loop()
         self.journal = journal
-        self.marks = marks
+        self.labels = labels
         self.applications: Applications | None = None
         self.catalogue = catalogue
         self.keys = keys
         self.breakers = Breakers(config.routing)
-        self.purse = purse
+        self.leases = leases
         self.limits = limits
         self.upstreams = upstreams
-        self.turn = Turn(journal)
+        self.group_commit = GroupCommit(journal)
 
     async def call(
-        self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink, place: Place | None = None
+        self,
+        endpoint: Endpoint,
+        key: Key,
+        raw: bytes,
+        sink: ResponseSink,
+        context: CallContext | None = None,
     ) -> None:
         """Answer one call into `sink`. Never raises for what a caller or an upstream does wrong.
 
@@ -101,23 +108,28 @@ class Gateway:
             key: who pays.
             raw: the request's JSON.
             sink: where the answer goes.
-            place: the run that the call is a part of; None begins a trace of its own.
+            context: the run that the call is a part of; None begins a trace of its own.
         """
-        call = self.admit(endpoint, key, raw, sink, place)
+        call = self.admit(endpoint, key, raw, sink, context)
         if call is not None:
             await call.run()
 
     def admit(
-        self, endpoint: Endpoint, key: Key, raw: bytes, sink: Sink, place: Place | None = None
+        self,
+        endpoint: Endpoint,
+        key: Key,
+        raw: bytes,
+        sink: ResponseSink,
+        context: CallContext | None = None,
     ) -> Call | None:
         """Read a call and let it in, for the caller to `begin` or to `run`; the same as in `call`.
 
         Returns: None when it was refused, which `sink` was told.
         """
         content = self._records_content and key.record_content
-        if place is not None:
-            content = content and place.content
-        record = CallRecord(self.journal, endpoint, key, raw, content, place)
+        if context is not None:
+            content = content and context.content
+        record = CallRecord(self.journal, endpoint, key, raw, content, context)
         try:
             request = record.request = read_request(endpoint, raw)
             applications = self.applications
@@ -127,11 +139,11 @@ class Gateway:
                 route = self.catalogue.resolve(request.model)
                 if route.record_content is False:
                     record.content = False
-            if key.models is not None and (place is None or place.app is None):
+            if key.models is not None and (context is None or context.app is None):
                 authorise(key, request.model)  # else the key was let into the application
             quota, counted = Quota.of_key(key), None
             if quota is not None:
-                within = place is not None and place.counted
+                within = context is not None and context.counted
                 counted = self.limits.count_in(quota, len(raw) // 4, within=within)
         except ApiError as refusal:
             record.refused(refusal)

@@ -8,16 +8,16 @@ from typing import Any
 import orjson
 
 from noria.errors import ApiError
-from noria.gateway.link import Exchange
 from noria.gateway.routing import parse_retry_after
+from noria.http.client_connection import Exchange
 from noria.models import Target
 from noria.types import Usage
 
-__all__ = ["Failed", "of_status"]
+__all__ = ["AttemptFailure", "of_status"]
 
 
 @dataclass(slots=True)
-class Failed:
+class AttemptFailure:
     """Why an attempt gave no answer, and what may be done about it."""
 
     error: ApiError
@@ -35,7 +35,7 @@ class Failed:
     """What was used all the same, where that can be told."""
 
     @classmethod
-    def resting(cls, target: Target) -> Failed:
+    def resting(cls, target: Target) -> AttemptFailure:
         """The target's circuit breaker is open."""
         return cls(
             ApiError(
@@ -47,17 +47,17 @@ class Failed:
         )  # fmt: skip
 
     @classmethod
-    def inside(cls) -> Failed:
+    def inside(cls) -> AttemptFailure:
         """noria itself is at fault."""
         return cls(ApiError(500, "internal_error", "noria failed to answer; its log says why."))
 
     @classmethod
-    def outrun(cls) -> Failed:
+    def outrun(cls) -> AttemptFailure:
         """Another attempt answered first."""
         return cls(ApiError(502, "upstream_cancelled", "Another target answered first."))
 
 
-def of_status(target: Target, exchange: Exchange) -> Failed:
+def of_status(target: Target, exchange: Exchange) -> AttemptFailure:
     """Turn an upstream's error status into what the caller is told. What a server says about our
     own key is not passed on: it may quote the key."""
     status, name = exchange.status, target.name
@@ -68,23 +68,23 @@ def of_status(target: Target, exchange: Exchange) -> Failed:
             429, "upstream_rate_limited", f"{name} is taking no more calls at present.",
             retry_after=seconds,
         )  # fmt: skip
-        return Failed(error, True, True, retry_after=retry_after)
+        return AttemptFailure(error, True, True, retry_after=retry_after)
     if status in (401, 402, 403):
         error = ApiError(
             502, "upstream_credentials",
             f"{name} does not accept noria's own credentials (status {status}). "
             "Check the provider's key: noria doctor.",
         )  # fmt: skip
-        return Failed(error, False, True, True)
+        return AttemptFailure(error, False, True, True)
     said, code, param = _said(exchange.body)
     if 400 <= status < 500 and status not in (408, 409, 425):
         error = ApiError(
             status, code or "upstream_refused_request", said or f"{name} refused the call.",
             param=param,
         )  # fmt: skip
-        return Failed(error, elsewhere=status == 404)
+        return AttemptFailure(error, elsewhere=status == 404)
     error = ApiError(502, "upstream_error", f"{name} failed with status {status}.")
-    return Failed(error, True, True, True, retry_after=retry_after)
+    return AttemptFailure(error, True, True, True, retry_after=retry_after)
 
 
 def _said(answer: bytes) -> tuple[str | None, str | None, str | None]:

@@ -10,19 +10,19 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from noria.errors import ApiError
-from noria.gateway.attempt import Attempt, Claim
-from noria.gateway.failures import Failed
+from noria.gateway.attempt import Attempt, HedgeRace
+from noria.gateway.failures import AttemptFailure
 
 __all__ = ["run_hedged"]
 
 
 async def run_hedged(
     first: Attempt,
-    claim: Claim,
-    run: Callable[[Attempt], Awaitable[Failed | None]],
+    claim: HedgeRace,
+    run: Callable[[Attempt], Awaitable[AttemptFailure | None]],
     make_second: Callable[[], Awaitable[Attempt]],
     seconds: float,
-) -> tuple[Attempt, Failed | None]:
+) -> tuple[Attempt, AttemptFailure | None]:
     """Run an attempt, and a second one if the first is slow to begin.
 
     Args:
@@ -53,12 +53,12 @@ async def run_hedged(
         answering = claim.winner or first
         for attempt in tasks:
             if attempt is not answering:
-                attempt.settle(Failed.outrun())
+                attempt.settle(AttemptFailure.outrun())
         if not answering.ended:
             answering.cancelled()
         raise
     answering = claim.winner or first
     for attempt, task in tasks.items():
         if attempt is not answering:
-            attempt.settle(task.result() or Failed.outrun())
+            attempt.settle(task.result() or AttemptFailure.outrun())
     return answering, tasks[answering].result()

@@ -11,8 +11,8 @@ from typing import Any, Final
 import orjson
 
 from noria.errors import ApiError
-from noria.gateway.endpoint import Endpoint
 from noria.models import Target
+from noria.models.endpoint import Endpoint
 
 __all__ = ["Request", "read_object", "read_request"]
 

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
         Upstream,
     )
     from noria.models.chunks import assemble
+    from noria.models.endpoint import Endpoint
     from noria.models.prices import ComputePrice, Price, TokenPrice
     from noria.models.providers import AddedProvider
     from noria.models.wire import usage_of
 
 _NAMES_OF = {
+    "endpoint": "Endpoint",
     "catalogue": "Capabilities Catalogue EngineDirectory Route Target Upstream",
     "chunks": "assemble",
     "prices": "ComputePrice Price TokenPrice",
@@ -33,6 +35,7 @@ __all__ = [
     "Capabilities",
     "Catalogue",
     "ComputePrice",
+    "Endpoint",
     "EngineDirectory",
     "Price",
     "Route",

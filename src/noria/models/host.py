@@ -11,7 +11,7 @@ import os
 
 from noria.config import Config
 from noria.models.catalogue import Upstream
-from noria.models.keeper import Keeper
+from noria.models.engine_supervisor import EngineSupervisor
 from noria.models.local import LOCAL
 from noria.models.state import EngineState, engine_secret, engine_upstream
 
@@ -30,7 +30,9 @@ class EngineHost:
         """Bind the sockets. Nothing runs yet."""
         self._secret = engine_secret(config.home)
         self._end, self._alive = os.pipe()
-        self._keepers = {name: Keeper(name, config, self._secret, self._end) for name in LOCAL}
+        self._keepers = {
+            name: EngineSupervisor(name, config, self._secret, self._end) for name in LOCAL
+        }
 
     def upstream(self, model: str) -> Upstream | None:
         """Where a local model is reached, whether its process runs or not."""

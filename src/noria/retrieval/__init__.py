@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
-    from noria.retrieval.building import Report
     from noria.retrieval.document import Document, Failure, Original, Unreadable
-    from noria.retrieval.finding import Found
     from noria.retrieval.index import Index
+    from noria.retrieval.ingest.chunking import Chunking
+    from noria.retrieval.ingest.indexing import Report
     from noria.retrieval.queries import (
         ChunkRow,
         DocumentPage,
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
         list_documents,
         list_indexes,
     )
-    from noria.retrieval.searching import search_index
-    from noria.retrieval.splitting import Chunking
-    from noria.retrieval.vectors import Hit, VectorStore
+    from noria.retrieval.search.ranking import Found
+    from noria.retrieval.search.search import search_index
+    from noria.retrieval.stores.base import Hit, VectorStore
 
 _NAMES_OF = {
-    "building": "Report",
+    "ingest.indexing": "Report",
     "document": "Document Failure Original Unreadable",
-    "finding": "Found",
+    "search.ranking": "Found",
     "index": "Index",
     "queries": "ChunkRow DocumentPage DocumentRow IndexRow find_document find_index list_chunks "
     "list_documents list_indexes",
-    "searching": "search_index",
-    "splitting": "Chunking",
-    "vectors": "Hit VectorStore",
+    "search.search": "search_index",
+    "ingest.chunking": "Chunking",
+    "stores.base": "Hit VectorStore",
 }
 
 __all__ = [

@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from noria.errors import ConfigError, NoriaError, NotFound
-from noria.gateway.tracing import here
 from noria.retrieval.document import Document, Original, Unreadable, read_grants, read_label
-from noria.retrieval.searching import search_library
-from noria.retrieval.splitting import Chunking
+from noria.retrieval.ingest.chunking import Chunking
+from noria.retrieval.search.search import search_library
+from noria.tracing.context import current
 from noria.types import Label
 
 if TYPE_CHECKING:
-    from noria.gateway.tracing import Place
-    from noria.retrieval.building import Progress, Report
-    from noria.retrieval.finding import Found
-    from noria.retrieval.library import Library
+    from noria.retrieval.ingest.indexing import Progress, Report
+    from noria.retrieval.search.ranking import Found
+    from noria.retrieval.stored_index import StoredIndex
+    from noria.tracing.context import CallContext
 
 __all__ = ["Index"]
 
@@ -72,7 +72,7 @@ class Index:
         store: str | None = None,
         app: str | None = None,
         root: Path | None = None,
-        ambient: Callable[[], Awaitable[Place]] | None = None,
+        ambient: Callable[[], Awaitable[CallContext]] | None = None,
     ) -> None:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ConfigError(
@@ -98,7 +98,7 @@ class Index:
         self.app = app
         self.root = (root or Path.cwd()).resolve()
         self._ambient = ambient
-        self._library: Library | None = None
+        self._library: StoredIndex | None = None
         self._lock = threading.Lock()
         self._passing: _Pass | None = None
         self._looked = False
@@ -141,10 +141,10 @@ class Index:
         as_system: bool = False,
     ) -> list[Found]:
         """Search, and say of each passage how it was found. As `search` in all else."""
-        place = await self._place()
-        library = await self.ready(place)
+        context = await self._place()
+        library = await self.ready(context)
         return await search_library(
-            place, library, question, k=k, budget_tokens=budget_tokens, as_system=as_system
+            context, library, question, k=k, budget_tokens=budget_tokens, as_system=as_system
         )
 
     def search_sync(
@@ -172,7 +172,7 @@ class Index:
         )
 
     async def build(
-        self, place: Place | None = None, *, progress: Progress | None = None
+        self, context: CallContext | None = None, *, progress: Progress | None = None
     ) -> Report:
         """Bring the index up to date with its source: one pass.
 
@@ -181,7 +181,7 @@ class Index:
         waits for that one.
 
         Args:
-            place: on whose account; by default that of whoever is asking.
+            context: on whose account; by default that of whoever is asking.
             progress: called with the stage (`read`, `embed`), how much is done, and of how much.
 
         Raises:
@@ -195,19 +195,19 @@ class Index:
         if mine is None:
             assert under_way is not None
             return await asyncio.shield(asyncio.wrap_future(under_way.whole))
-        from noria.retrieval.building import run_pass
+        from noria.retrieval.ingest.indexing import run_index_pass
 
         try:
-            place = place or await self._place()
-            library = await self._open(place)
-            report = await run_pass(self, library, place, progress, mine.has_read)
+            context = context or await self._place()
+            library = await self._open(context)
+            report = await run_index_pass(self, library, context, progress, mine.has_read)
         except BaseException as failure:
             mine.fail(failure)
             raise
         mine.whole.set_result(report)
         return report
 
-    async def ready(self, place: Place | None = None) -> Library:
+    async def ready(self, context: CallContext | None = None) -> StoredIndex:
         """Wait until this process has looked at the source once, so that who may see what is as it
         stands there now, and until everything was indexed once; begin to, if nobody has.
 
@@ -217,7 +217,7 @@ class Index:
         Raises:
             NoriaError: the documents could not be indexed.
         """
-        library = await self._open(place or await self._place())
+        library = await self._open(context or await self._place())
         if self._looked:
             return library
         built = await asyncio.to_thread(library.is_built)
@@ -247,22 +247,22 @@ class Index:
         if not await asyncio.to_thread(library.remove, document):
             raise NotFound(f"There is no document {document} in the index {self.name}.")
 
-    async def _place(self) -> Place:
-        place = here.get()
-        if place is None and self._ambient is not None:
-            place = await self._ambient()
-        if place is None:
+    async def _place(self) -> CallContext:
+        context = current.get()
+        if context is None and self._ambient is not None:
+            context = await self._ambient()
+        if context is None:
             raise NoriaError(
                 f"The index {self.name} was used outside of any run, so nobody is asking.",
                 "Search from a function of an application, or with: noria index search",
             )
-        return place
+        return context
 
-    async def _open(self, place: Place) -> Library:
-        from noria.retrieval.library import open_library
+    async def _open(self, context: CallContext) -> StoredIndex:
+        from noria.retrieval.stored_index import open_library
 
         if self._library is None:
-            self._library = await asyncio.to_thread(open_library, self, place.gateway.config)
+            self._library = await asyncio.to_thread(open_library, self, context.runtime.config)
         return self._library
 
 

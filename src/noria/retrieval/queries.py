@@ -10,7 +10,7 @@ from sqlalchemy import Row, and_, func, select
 
 from noria.errors import NoriaError, NotFound
 from noria.store import Database
-from noria.store.documents import chunks, documents, indexes, shelves
+from noria.store.tables.retrieval import chunks, documents, indexes, shelves
 from noria.types import Label
 
 __all__ = [

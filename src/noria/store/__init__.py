@@ -1,6 +1,6 @@
 """What happened and what it cost: journals, the database, budgets, keys and reports.
 
-Names are loaded when they are first used, so that `noria.store.journal`, which every process
+Names are loaded when they are first used, so that `noria.store.journal.writer`, which every process
 writes to on the path of a request, does not bring the database along.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
-    from noria.store.budgets import (
+    from noria.store.budgets.budgets import (
         BudgetRow,
         BudgetStatus,
         budget_status,
@@ -19,22 +19,7 @@ if TYPE_CHECKING:
         set_budget,
         sync_budgets,
     )
-    from noria.store.changes import Generation, poll_generation
-    from noria.store.database import Database, open_database
-    from noria.store.exports import export_counts
-    from noria.store.frames import Record, read_records
-    from noria.store.intake import Intake, take_in
-    from noria.store.journal import Journal
-    from noria.store.key import Key
-    from noria.store.keys import (
-        create_key,
-        digest,
-        find_key,
-        find_key_by_id,
-        list_keys,
-        revoke_key,
-    )
-    from noria.store.leases import (
+    from noria.store.budgets.leases import (
         Grant,
         Shortage,
         count_holders,
@@ -43,14 +28,29 @@ if TYPE_CHECKING:
         heartbeat,
         register_holder,
     )
-    from noria.store.lineage import Answer, Redaction, answers_of, mark_deleted, redact
-    from noria.store.marks import mark_of, marks_of, raise_mark, trace_owner, trace_owners
-    from noria.store.owner import owner_key, write_secret
-    from noria.store.reports import Bucket, Counter, Group, Overview, counters, overview
-    from noria.store.sessions import end_session, find_session, new_link, redeem_link, sign_in
-    from noria.store.spans import Page, find_spans
-    from noria.store.spending import SpendRow, spend
-    from noria.store.traces import (
+    from noria.store.budgets.spending import SpendRow, spend
+    from noria.store.database import Database, open_database
+    from noria.store.generation import Generation, poll_generation
+    from noria.store.intake.intake import Intake, take_in
+    from noria.store.journal.format import Record, read_records
+    from noria.store.journal.writer import Journal
+    from noria.store.keys.key import Key
+    from noria.store.keys.keys import (
+        create_key,
+        digest,
+        find_key,
+        find_key_by_id,
+        list_keys,
+        revoke_key,
+    )
+    from noria.store.keys.owner_key import owner_key, write_secret
+    from noria.store.keys.sessions import end_session, find_session, new_link, redeem_link, sign_in
+    from noria.store.traces.exports import export_counts
+    from noria.store.traces.lineage import Answer, Redaction, answers_of, mark_deleted, redact
+    from noria.store.traces.marks import mark_of, marks_of, raise_mark, trace_owner, trace_owners
+    from noria.store.traces.reports import Bucket, Counter, Group, Overview, counters, overview
+    from noria.store.traces.spans import Page, find_spans
+    from noria.store.traces.trace import (
         Evidence,
         Recorded,
         content_of,
@@ -60,24 +60,24 @@ if TYPE_CHECKING:
     )
 
 _NAMES_OF = {
-    "budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
-    "changes": "Generation poll_generation",
+    "budgets.budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
+    "generation": "Generation poll_generation",
     "database": "Database open_database",
-    "exports": "export_counts",
-    "frames": "Record read_records",
-    "intake": "Intake take_in",
-    "journal": "Journal",
-    "key": "Key",
-    "keys": "create_key digest find_key find_key_by_id list_keys revoke_key",
-    "leases": "Grant Shortage count_holders grant grant_all heartbeat register_holder",
-    "lineage": "Answer Redaction answers_of mark_deleted redact",
-    "marks": "mark_of marks_of raise_mark trace_owner trace_owners",
-    "owner": "owner_key write_secret",
-    "reports": "Bucket Counter Group Overview counters overview",
-    "sessions": "end_session find_session new_link redeem_link sign_in",
-    "spending": "SpendRow spend",
-    "spans": "Page find_spans",
-    "traces": "Evidence Recorded content_of evidence_of find_trace find_tree",
+    "traces.exports": "export_counts",
+    "journal.format": "Record read_records",
+    "intake.intake": "Intake take_in",
+    "journal.writer": "Journal",
+    "keys.key": "Key",
+    "keys.keys": "create_key digest find_key find_key_by_id list_keys revoke_key",
+    "budgets.leases": "Grant Shortage count_holders grant grant_all heartbeat register_holder",
+    "traces.lineage": "Answer Redaction answers_of mark_deleted redact",
+    "traces.marks": "mark_of marks_of raise_mark trace_owner trace_owners",
+    "keys.owner_key": "owner_key write_secret",
+    "traces.reports": "Bucket Counter Group Overview counters overview",
+    "keys.sessions": "end_session find_session new_link redeem_link sign_in",
+    "budgets.spending": "SpendRow spend",
+    "traces.spans": "Page find_spans",
+    "traces.trace": "Evidence Recorded content_of evidence_of find_trace find_tree",
 }
 
 __all__ = [

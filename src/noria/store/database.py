@@ -26,8 +26,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from noria.config import Config
 from noria.errors import ConfigError, NoriaError, StoreUnavailable
-from noria.store.forking import transaction
-from noria.store.schema import VERSION
+from noria.store.fork_guard import transaction
+from noria.store.tables.core import VERSION
 
 __all__ = ["Database", "WriteLock", "insert_into", "open_database"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, delete, select, text, update
 
 from noria.store.database import Database, insert_into
-from noria.store.governance import schedules
+from noria.store.tables.governance import schedules
 
 __all__ = [
     "Firing",

@@ -151,7 +151,7 @@ class Exporter:
         Raises:
             StoreUnavailable: the queue cannot be reached.
         """
-        from noria.store.exports import (
+        from noria.store.traces.exports import (
             claim_exports,
             finish_exports,
             release_exports,
@@ -238,7 +238,7 @@ def prepare_export(config: Config, db: Database) -> None:
         ConfigError: one of OpenTelemetry's variables cannot be used.
         StoreUnavailable: the database cannot be reached.
     """
-    from noria.store.exports import Exporting, set_exporting
+    from noria.store.traces.exports import Exporting, set_exporting
 
     which = Exporting.EVERYTHING if config.telemetry.forward else Exporting.OWN
     set_exporting(db, Exporting.NOTHING if destination() is None else which)

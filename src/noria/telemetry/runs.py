@@ -11,9 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from noria.errors import NoriaError, StoreUnavailable
-from noria.gateway.tracing import Place, here
 from noria.telemetry.otlp import ForeignSpan
 from noria.telemetry.spans import Prices, price_finder, record_of
+from noria.tracing.context import CallContext, current
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -48,19 +48,19 @@ def run_spans() -> SpanProcessor:
         """Remembers where each span began, and writes it there when it ends."""
 
         def __init__(self) -> None:
-            self._begun: dict[int, tuple[Place, str | None]] = {}
+            self._begun: dict[int, tuple[CallContext, str | None]] = {}
             self._prices: Prices | None = None
             self._mutex = threading.Lock()
 
         def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-            place, context = here.get(), span.get_span_context()
-            if place is None or context is None:
+            call_context, context = current.get(), span.get_span_context()
+            if call_context is None or context is None:
                 return
             with self._mutex:
-                parent = place.span_id
+                parent = call_context.span_id
                 if span.parent is not None and span.parent.span_id in self._begun:
                     parent = f"{span.parent.span_id:016x}"
-                self._begun[context.span_id] = place, parent
+                self._begun[context.span_id] = call_context, parent
 
         def on_end(self, span: ReadableSpan) -> None:
             context = span.get_span_context()
@@ -68,16 +68,16 @@ def run_spans() -> SpanProcessor:
                 begun = self._begun.pop(context.span_id, None) if context is not None else None
             if begun is None or context is None:
                 return
-            place, parent = begun
-            self._prices = self._prices or price_finder(place.gateway.config)
-            told = _as_foreign(span, f"{context.span_id:016x}", parent, place.trace.id)
+            call_context, parent = begun
+            self._prices = self._prices or price_finder(call_context.runtime.config)
+            told = _as_foreign(span, f"{context.span_id:016x}", parent, call_context.trace.id)
             meta, request, response = record_of(
-                told, place.trace.key, self._prices, content=place.content
+                told, call_context.trace.key, self._prices, content=call_context.content
             )
-            if place.app is not None:
-                meta["app"] = place.app
+            if call_context.app is not None:
+                meta["app"] = call_context.app
             try:
-                place.gateway.journal.append(meta, request, response)
+                call_context.runtime.journal.append(meta, request, response)
             except StoreUnavailable as failed:
                 # What a library says of its work is not worth the work itself.
                 log.warning("The span %s is not recorded: %s", span.name, failed.message)

@@ -47,21 +47,21 @@ class AppUnderTest:
             ApiError: it could not answer, or a blocking check held the answer back.
         """
         return self._run(
-            lambda place: self.contestant.answer(
-                [*history, {"role": "user", "content": question}], place
+            lambda context: self.contestant.answer(
+                [*history, {"role": "user", "content": question}], context
             )
         )
 
     def run(self, **arguments: Any) -> Answer:
         """Call its function with these arguments. Raises as `ask`."""
-        return self._run(lambda place: self.contestant.answer_row(arguments, place))
+        return self._run(lambda context: self.contestant.answer_row(arguments, context))
 
     @staticmethod
     def _run(call: Any) -> Answer:
-        from noria.apps.plain import current_place
+        from noria.apps.run.standalone import current_context
 
         async def work() -> Answer:
-            answer: Answer = await call(await current_place())
+            answer: Answer = await call(await current_context())
             return answer
 
         return asyncio.run(work())

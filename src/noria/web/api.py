@@ -66,7 +66,7 @@ def _arena(context: Context) -> Sequence[BaseRoute]:
 
 
 def _apps(context: Context) -> Sequence[BaseRoute]:
-    from noria.apps.doors import routes
+    from noria.apps.serve.routes import routes
 
     return routes(context.gateway, context.db) if context.gateway is not None else []
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 if TYPE_CHECKING:
-    from noria.apps.directory import Manifest
+    from noria.apps.serve.manifest import Manifest
 
 __all__ = ["Door", "Parameter", "doors_of", "parameters_of"]
 

@@ -16,10 +16,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from noria.types import utc_now
-from noria.web import charts, format
+from noria.web import format
 from noria.web.assets import Assets
-from noria.web.colours import Palette
 from noria.web.context import Context
+from noria.web.draw import charts
+from noria.web.draw.colours import Palette
 
 if TYPE_CHECKING:
     from noria.store import Key
@@ -104,7 +105,14 @@ class Renderer:
         """The text of a page."""
         key = getattr(request.state, "key", None)
         rail = [
-            (group, [place for place in places if key is None or key.admin or not place.admin])
+            (
+                group,
+                [
+                    call_context
+                    for call_context in places
+                    if key is None or key.admin or not call_context.admin
+                ],
+            )
             for group, places in (RAIL if key else ())
         ]
         theme = request.cookies.get("noria_theme")
@@ -153,7 +161,7 @@ def shades_of(
     request: Request, by: Literal["model", "team"], others: Iterable[str] = ()
 ) -> dict[str, str]:
     """The colour of every model or team that ever called, and of others that are shown."""
-    from noria.store.reports import tally
+    from noria.store.traces.reports import tally
 
     renderer: Renderer = request.app.state.renderer
     palette = renderer.palette if by == "model" else Palette(())

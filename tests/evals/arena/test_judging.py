@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from noria.store.battles import Battle, Turn, list_battles, record_battle
-from noria.store.looks import judges, looks_of, unseen_battles
-from noria.store.pairings import count_pairs
+from noria.store.evals.battles import Battle, Turn, list_battles, record_battle
+from noria.store.evals.judgements import judges, looks_of, unseen_battles
+from noria.store.evals.pair_counts import count_pairs
 from noria.testing import FakeProvider, Reply
 from noria.testing.fake import Received
 from tests.evals.evaluation.test_run import SETTINGS, environ

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from noria.store.battles import find_battle, list_battles
-from noria.store.pairings import count_pairs, excluded_by_reason
+from noria.store.evals.battles import find_battle, list_battles
+from noria.store.evals.pair_counts import count_pairs, excluded_by_reason
 from noria.testing import FakeProvider, Fault, Reply
 from noria.testing.fake import Received
 from tests.support.door import PRICES, Door

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from noria.errors import ConfigError
 from noria.evals.arena.pairs import chances, draw
-from noria.store.pairings import PairCount
+from noria.store.evals.pair_counts import PairCount
 
 NAMES = ["a", "b", "c", "d"]
 counts = st.lists(

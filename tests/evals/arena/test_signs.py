@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from noria.evals.arena.language import language_of
-from noria.evals.arena.signs import names_itself, refuses
+from noria.evals.arena.leaks import names_itself, refuses
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from noria.store.governance import feedback
+from noria.store.tables.governance import feedback
 from noria.testing import FakeProvider, Reply
 from tests.evals.evaluation.test_gate import APP
 from tests.evals.evaluation.test_run import noria

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from noria.lazy import load_on_use
 
 if TYPE_CHECKING:
+    from noria.evals.arena.battle_flow import Match, Said, Settled
     from noria.evals.arena.export import export_rows
-    from noria.evals.arena.match import Match, Said, Settled
-    from noria.evals.arena.standings import standings, tally_of
+    from noria.evals.arena.live_leaderboard import standings, tally_of
 
 _NAMES_OF = {
     "export": "export_rows",
-    "match": "Match Said Settled",
-    "standings": "standings tally_of",
+    "battle_flow": "Match Said Settled",
+    "live_leaderboard": "standings tally_of",
 }
 
 __all__ = ["Match", "Said", "Settled", "export_rows", "standings", "tally_of"]

@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from noria.errors import ApiError
-from noria.evals.arena.match import Match, Said
+from noria.evals.arena.battle_flow import Match, Said
 from noria.gateway.request import read_object
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from noria.store.battles import Battle, each_battle
+from noria.store.evals.battles import Battle, each_battle
 
 if TYPE_CHECKING:
     from noria.store import Database

@@ -12,8 +12,8 @@ from noria.evals.judge import Judge, PairJudgement
 from noria.evals.verdicts import Verdict
 from noria.ids import new_span_id
 from noria.store import Database
-from noria.store.battles import Battle, record_battle
-from noria.store.looks import Look, add_looks
+from noria.store.evals.battles import Battle, record_battle
+from noria.store.evals.judgements import JudgeVerdict, add_looks
 
 __all__ = ["judge_battles", "keep_looks", "label_of"]
 
@@ -85,7 +85,7 @@ def keep_looks(db: Database, battle: Battle, judge: str, found: Sequence[PairJud
     add_looks(
         db,
         [
-            Look(
+            JudgeVerdict(
                 battle.id, judge, number, time.time_ns(), one.verdict.kind, one.verdict.winner,
                 one.shown.winner or one.shown.kind, one.exchanged.winner or one.exchanged.kind,
             )

@@ -14,7 +14,7 @@ from itertools import combinations
 from math import sqrt
 
 from noria.errors import ConfigError
-from noria.store.pairings import PairCount
+from noria.store.evals.pair_counts import PairCount
 
 __all__ = ["chances", "draw"]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from noria.errors import ApiError
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
-from noria.gateway.tracing import Place
+from noria.tracing.context import CallContext
 
 if TYPE_CHECKING:
     from noria.evals.questions import Question
@@ -82,8 +82,8 @@ async def answer_all(
                 async def once() -> Answer:
                     # What was answered before is told again.
                     said = [one.trace_id for one in answers if contestant.reads(gateway)]
-                    place = Place(gateway, await gateway.marks.after(key, said))
-                    return await contestant.answer(tuple(messages), place)
+                    context = CallContext(gateway, await gateway.labels.after(key, said))
+                    return await contestant.answer(tuple(messages), context)
 
                 answer = await patiently(once)
                 answers.append(answer)

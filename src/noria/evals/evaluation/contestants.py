@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.errors import ApiError, ConfigError
-from noria.gateway.endpoint import Endpoint
-from noria.gateway.inside import complete
-from noria.gateway.tracing import Place, here
+from noria.gateway.local_client import complete
+from noria.models.endpoint import Endpoint
+from noria.tracing.context import CallContext, current
 
 if TYPE_CHECKING:
     from noria.apps import App
@@ -51,14 +51,14 @@ class Contestant(Protocol):
     def reads(self, gateway: Gateway) -> bool:
         """Whether it may read documents for its answers, as an application does."""
 
-    async def answer(self, messages: Sequence[Message], place: Place) -> Answer:
+    async def answer(self, messages: Sequence[Message], context: CallContext) -> Answer:
         """Answer the last of these messages.
 
         Raises:
             ApiError: it could not answer.
         """
 
-    async def answer_row(self, row: Mapping[str, Any], place: Place) -> Answer:
+    async def answer_row(self, row: Mapping[str, Any], context: CallContext) -> Answer:
         """Answer a row of data whose fields are the arguments.
 
         Raises:
@@ -77,14 +77,14 @@ class _Model:
     def reads(self, gateway: Gateway) -> bool:
         return gateway.applications is not None and bool(gateway.applications.find(self.name))
 
-    async def answer(self, messages: Sequence[Message], place: Place) -> Answer:
+    async def answer(self, messages: Sequence[Message], context: CallContext) -> Answer:
         begun = time.monotonic()
         fields = {"model": self.name, "messages": list(messages), **self._limit}
-        reply = await complete(place, Endpoint.CHAT, fields)
+        reply = await complete(context, Endpoint.CHAT, fields)
         text = reply["choices"][0]["message"].get("content") or ""
-        return Answer(text, place.trace.id, _since(begun))
+        return Answer(text, context.trace.id, _since(begun))
 
-    async def answer_row(self, row: Mapping[str, Any], place: Place) -> Answer:
+    async def answer_row(self, row: Mapping[str, Any], context: CallContext) -> Answer:
         question = row.get("question")
         if not isinstance(question, str):
             raise ApiError(
@@ -92,7 +92,7 @@ class _Model:
                 "question is missing: a model is asked what stands in a row's field `question`.",
                 param="question",
             )  # fmt: skip
-        return await self.answer([{"role": "user", "content": question}], place)
+        return await self.answer([{"role": "user", "content": question}], context)
 
 
 class _Function:
@@ -107,22 +107,22 @@ class _Function:
     def reads(self, gateway: Gateway) -> bool:
         return True
 
-    async def answer(self, messages: Sequence[Message], place: Place) -> Answer:
+    async def answer(self, messages: Sequence[Message], context: CallContext) -> Answer:
         question = {"question": messages[-1]["content"]}
-        return await self._run(question, list(messages[:-1]), place)
+        return await self._run(question, list(messages[:-1]), context)
 
-    async def answer_row(self, row: Mapping[str, Any], place: Place) -> Answer:
-        return await self._run(row, None, place)
+    async def answer_row(self, row: Mapping[str, Any], context: CallContext) -> Answer:
+        return await self._run(row, None, context)
 
     async def _run(
-        self, arguments: Mapping[str, Any], history: list[Message] | None, place: Place
+        self, arguments: Mapping[str, Any], history: list[Message] | None, context: CallContext
     ) -> Answer:
-        from noria.apps.judging import Evidence, judge
-        from noria.apps.runs import start
+        from noria.apps.run.checking import Evidence, judge
+        from noria.apps.run.run import start
 
         begun = time.monotonic()
         run = start(
-            self._app, self._function, arguments, place, variant=self._variant, history=history
+            self._app, self._function, arguments, context, variant=self._variant, history=history
         )
         result = await run.result()
         took = _since(begun)
@@ -132,11 +132,11 @@ class _Function:
         )
         checks = this.function.checks
         # They are a part of the run, and bound by what was read in it.
-        token = here.set(replace(place, span_id=run.span_id, app=self._app.name))
+        token = current.set(replace(context, span_id=run.span_id, app=self._app.name))
         try:
             found = await asyncio.gather(*(judge(check, evidence) for check in checks))
         finally:
-            here.reset(token)
+            current.reset(token)
         outcomes = {check.name: one.outcome for check, one in zip(checks, found, strict=True)}
         return Answer(result.text, result.trace_id, took, outcomes)
 

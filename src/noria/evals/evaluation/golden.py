@@ -20,7 +20,7 @@ from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
 from noria.evals.lines import objects_of, read_file
-from noria.gateway.tracing import Place, Trace
+from noria.tracing.context import CallContext, Trace
 
 if TYPE_CHECKING:
     from noria.gateway import Gateway
@@ -124,7 +124,7 @@ async def answer_rows(
         checks: dict[str, str] = {}
 
         async def once() -> Answer:
-            return await contestant.answer_row(row.arguments, Place(gateway, Trace(key)))
+            return await contestant.answer_row(row.arguments, CallContext(gateway, Trace(key)))
 
         try:
             answer = await patiently(once)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from noria.errors import ApiError
 from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.folder import Folder
-from noria.gateway.endpoint import Endpoint
-from noria.gateway.inside import complete
-from noria.gateway.tracing import Place
+from noria.gateway.local_client import complete
+from noria.models.endpoint import Endpoint
+from noria.tracing.context import CallContext
 
 if TYPE_CHECKING:
     from noria.evals.judge import Judge
@@ -63,7 +63,7 @@ def asker(gateway: Gateway, key: Key, traces: Iterable[str | None]) -> Any:
         fields = {"model": model, "messages": list(messages), **options}
 
         async def once() -> Any:
-            at = Place(gateway, await gateway.marks.after(key, read))
+            at = CallContext(gateway, await gateway.labels.after(key, read))
             return await complete(at, Endpoint.CHAT, fields)
 
         reply = await patiently(once)

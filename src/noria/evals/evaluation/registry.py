@@ -15,7 +15,7 @@ from noria.errors import NotFound
 from noria.evals.evaluation.folder import Folder
 from noria.evals.evaluation.report import Report
 from noria.store import Database
-from noria.store.contests import evaluations
+from noria.store.tables.evals import evaluations
 
 __all__ = ["Registered", "find_evaluation", "list_evaluations", "register"]
 

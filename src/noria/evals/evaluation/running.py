@@ -192,7 +192,7 @@ def spending(db: Database, key: Key, budget: Budget | None, name: str) -> Iterat
 
 async def write_costs(folder: Folder, db: Database, take_in: Callable[[], int]) -> dict[str, int]:
     """Add what each contestant's answers cost to the folder, from the store's own record."""
-    from noria.store.costs import costs_of
+    from noria.store.traces.trace_costs import costs_of
 
     await asyncio.to_thread(take_in)
     traces: dict[str, list[str]] = {}

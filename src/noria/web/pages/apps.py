@@ -13,20 +13,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from noria.apps.directory import Manifest, read_apps
+from noria.apps.serve.manifest import Manifest, read_apps
 from noria.gateway.core import may_use
 from noria.types import Span, SpanKind
-from noria.web.charts import Day
 from noria.web.doors import doors_of, parameters_of
+from noria.web.draw.charts import Day
 from noria.web.render import Range, chosen_range, context_of, in_thread, key_of, page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noria.store import Database, Key
-    from noria.store.reports import AppGroup
+    from noria.store.evals.check_results import Alert, CheckRate
     from noria.store.schedules import Firing
-    from noria.store.verdicts import Alert, CheckRate
+    from noria.store.traces.reports import AppGroup
 
 __all__ = ["app_of", "apps_of", "routes"]
 
@@ -128,16 +128,16 @@ async def show(request: Request) -> Response:
 
 
 def _groups(db: Database, week: Range) -> dict[str, AppGroup]:
-    from noria.store.reports import by_app
+    from noria.store.traces.reports import by_app
 
     return {group.name: group for group in by_app(db, week.since_ns, week.until_ns, "day")}
 
 
 def _work(db: Database, key: Key, app: Manifest, week: Range) -> Work:
     from noria.store import find_spans
+    from noria.store.evals.check_results import check_rates, list_alerts
     from noria.store.schedules import list_firings
-    from noria.store.traces import add_up
-    from noria.store.verdicts import check_rates, list_alerts
+    from noria.store.traces.trace import add_up
 
     own = None if key.admin else key.id
     found = find_spans(
@@ -159,7 +159,7 @@ def _work(db: Database, key: Key, app: Manifest, week: Range) -> Work:
 
 def _days(db: Database, rate: CheckRate, week: Range) -> list[Day]:
     """A check's verdicts by day, those without one too."""
-    from noria.store.verdicts import check_history
+    from noria.store.evals.check_results import check_history
 
     days = {start: Day(start) for start in range(week.since_ns, week.until_ns, _DAY_NS)}
     for hour in check_history(db, rate.app, rate.check, week.since_ns):

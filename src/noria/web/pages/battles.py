@@ -14,7 +14,7 @@ from noria.types import Label
 from noria.web.render import context_of, in_thread, key_of, must_be_admin, page
 
 if TYPE_CHECKING:
-    from noria.store.battles import Battle
+    from noria.store.evals.battles import Battle
 
 __all__ = ["routes"]
 
@@ -24,8 +24,8 @@ _FILTERS = ("source", "contestant", "excluded")
 
 async def browse(request: Request) -> Response:
     """The newest battles that meet the filters of the address."""
-    from noria.store.battles import list_battles
-    from noria.store.pairings import excluded_by_reason
+    from noria.store.evals.battles import list_battles
+    from noria.store.evals.pair_counts import excluded_by_reason
 
     context, key, query = context_of(request), key_of(request), request.query_params
     found = await in_thread(
@@ -49,7 +49,7 @@ async def browse(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """One battle, turn by turn. Before its vote nobody may look: it would tell the names."""
-    from noria.store.battles import find_battle
+    from noria.store.evals.battles import find_battle
 
     identity = request.path_params["id"]
     battle = await in_thread(find_battle, context_of(request).db, identity)
@@ -73,7 +73,7 @@ async def _may_read(request: Request, battle: Battle) -> bool:
 async def compare(request: Request) -> Response:
     """The next battle that waits for a person, without its names."""
     must_be_admin(request)
-    from noria.store.battles import next_waiting
+    from noria.store.evals.battles import next_waiting
 
     battle = await in_thread(next_waiting, context_of(request).db, key_of(request).clearance)
     return page(request, "compare.html", {"battle": battle})
@@ -82,7 +82,7 @@ async def compare(request: Request) -> Response:
 async def decide(request: Request) -> Response:
     """A person's vote on a battle that waited; then the next one."""
     must_be_admin(request)
-    from noria.store.battles import WINNERS, vote
+    from noria.store.evals.battles import WINNERS, vote
 
     form = await request.form()
     winner = str(form.get("winner", ""))

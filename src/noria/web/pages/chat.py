@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from noria.apps.directory import Manifest, Phase
+from noria.apps.serve.manifest import Manifest, Phase
 from noria.errors import ApiError
 from noria.gateway.core import may_use
 from noria.models.catalogue import Catalogue

@@ -8,14 +8,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from noria.web.render import context_of, in_thread, key_of, page
-from noria.web.transcript import Room
+from noria.web.run.transcript import Room
 
 __all__ = ["routes"]
 
 
 async def show(request: Request) -> Response:
     """The latest turns of a conversation of one's own; administrators see everybody's."""
-    from noria.store.conversations import find_conversation
+    from noria.store.traces.conversations import find_conversation
 
     key, query = key_of(request), request.query_params
     owner = query.get("key") if key.admin and query.get("key") else key.id

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from noria.apps.directory import Phase, read_apps
+from noria.apps.serve.manifest import Phase, read_apps
 from noria.errors import ApiError, NoriaError
 from noria.gateway.core import may_use
+from noria.web.document_page import find_passages, may_see, shelf
 from noria.web.render import context_of, in_thread, key_of, page
-from noria.web.searching import find_passages, may_see, shelf
-from noria.web.transcript import Room
+from noria.web.run.transcript import Room
 
 if TYPE_CHECKING:
     from noria.retrieval import Found, IndexRow
@@ -89,7 +89,7 @@ async def one(request: Request) -> Response:
 async def document(request: Request) -> Response:
     """One document: its passages, who may see it, and which answers used it."""
     from noria.retrieval import find_document, list_chunks
-    from noria.store.lineage import answers_of
+    from noria.store.traces.lineage import answers_of
 
     context, key, index = context_of(request), key_of(request), await _index(request)
     identity = request.query_params.get("id") or ""

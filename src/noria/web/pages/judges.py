@@ -46,7 +46,7 @@ async def show(request: Request) -> Response:
 
 
 def _cards(db: Database) -> list[Card]:
-    from noria.store.looks import judges
+    from noria.store.evals.judgements import judges
 
     return [_card(db, judge, looks) for judge, looks in judges(db).items()]
 
@@ -56,7 +56,7 @@ def _card(db: Database, judge: str, looks: int) -> Card:
 
     from noria.evals import reliability
     from noria.evals.verdicts import Verdict
-    from noria.store.looks import looks_of
+    from noria.store.evals.judgements import looks_of
 
     seen = looks_of(db, judge)
     judged = [

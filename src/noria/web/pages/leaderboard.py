@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from noria.errors import NoriaError
 from noria.types import utc_now
-from noria.web import charts
-from noria.web import standings as drawing
+from noria.web.draw import charts
+from noria.web.draw import leaderboard_svg as drawing
 from noria.web.pages.arena import CATEGORIES
 from noria.web.render import context_of, in_thread, page, shades_of
 
@@ -155,7 +155,12 @@ def _standing(db: Database, query: QueryParams, arena: str) -> Standing:
     from noria.evals import rate
     from noria.evals.arena import export_rows, tally_of
     from noria.store import spend
-    from noria.store.pairings import count_waiting, excluded_by_reason, languages_of, votes_by_day
+    from noria.store.evals.pair_counts import (
+        count_waiting,
+        excluded_by_reason,
+        languages_of,
+        votes_by_day,
+    )
 
     sources = SOURCES[_source(query)][1]
     category, language = query.get("category") or None, query.get("language") or None

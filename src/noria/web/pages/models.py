@@ -15,7 +15,7 @@ from noria.errors import ApiError
 from noria.models.prices import ComputePrice, Price, ScheduledPrice, TokenPrice
 from noria.models.state import EngineAddresses, Phase
 from noria.types import Status
-from noria.web.charts import money_mark
+from noria.web.draw.charts import money_mark
 from noria.web.pulls import Pull, Pulls
 from noria.web.render import chosen_range, context_of, in_thread, must_be_admin, page
 

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from noria.web.charts import Series, bars, lines
+from noria.web.draw.charts import Series, bars, lines
 from noria.web.render import (
     RANGES,
     Range,
@@ -24,7 +24,7 @@ from noria.web.render import (
 
 if TYPE_CHECKING:
     from noria.store import Database, Group, Overview
-    from noria.store.reports import AppGroup
+    from noria.store.traces.reports import AppGroup
 
 __all__ = ["routes"]
 
@@ -70,7 +70,7 @@ def _both(db: Database, chosen: Range) -> tuple[Overview, Overview]:
 
 
 def _apps(db: Database, chosen: Range) -> list[AppGroup]:
-    from noria.store.reports import by_app
+    from noria.store.traces.reports import by_app
 
     bucket = cast(Literal["hour", "day"], chosen.bucket)
     return by_app(db, chosen.since_ns, chosen.until_ns, bucket)

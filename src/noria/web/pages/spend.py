@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from noria.types import Subject, from_nanoseconds, utc_now
-from noria.web.charts import Series, bars
+from noria.web.draw.charts import Series, bars
 from noria.web.render import RANGES, chosen_range, context_of, in_thread, key_of, page, shades_of
 
 if TYPE_CHECKING:

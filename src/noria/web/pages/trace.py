@@ -12,8 +12,9 @@ from starlette.routing import Route
 
 from noria.errors import NotFound
 from noria.types import Money, SpanKind
-from noria.web import calls, exhibits, format, transcript, tree
+from noria.web import format
 from noria.web.render import context_of, in_thread, key_of, page
+from noria.web.run import calls, exhibits, transcript, tree
 
 if TYPE_CHECKING:
     from noria.store import Database, Evidence, Key, Recorded
@@ -116,7 +117,7 @@ async def cited(request: Request) -> Response:
 
 async def feedback(request: Request) -> Response:
     """Keep what somebody says of the answer."""
-    from noria.store.feedback import add_feedback
+    from noria.store.traces.feedback import add_feedback
 
     run = await _find(request)
     form = await request.form()

@@ -75,7 +75,7 @@ async def show(request: Request) -> Response:
 def _filters(db: Database, key: Key) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """Name, what it says while it is not set, and the options of each filter, counted."""
     from noria.store import list_keys
-    from noria.store.reports import tally
+    from noria.store.traces.reports import tally
 
     own = None if key.admin else key.id
 
@@ -108,7 +108,7 @@ def milliseconds(text: str) -> float | None:
 
 def _find(db: Database, query: QueryParams, key: Key) -> Listing:
     from noria.store import find_spans
-    from noria.store.traces import add_up, marks_of
+    from noria.store.traces.trace import add_up, marks_of
 
     status, kind, worth = query.get("status"), query.get("kind"), _SORTS.get(query.get("sort", ""))
     since = _SINCE.get(query.get("since", ""))

@@ -1,0 +1,1 @@
+"""What an application declares: functions, steps, checks, resources."""

@@ -1,0 +1,1 @@
+"""The processes of application files: started, watched, restarted."""

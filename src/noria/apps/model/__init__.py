@@ -1,0 +1,1 @@
+"""A model as applications use it: messages, tools, typed answers."""

@@ -1,0 +1,1 @@
+"""One run of an application's function, and what happens inside it."""

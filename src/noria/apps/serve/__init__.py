@@ -1,0 +1,1 @@
+"""Serving an application's functions from its process."""

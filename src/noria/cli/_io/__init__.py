@@ -1,0 +1,1 @@
+"""What verbs share: output, options, progress, the home."""

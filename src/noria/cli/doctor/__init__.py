@@ -1,0 +1,1 @@
+"""`noria doctor`: the checks and what they look at."""

@@ -1,0 +1,1 @@
+"""`noria trace`: list, show, tail, replay."""

@@ -1,0 +1,1 @@
+"""From a source to rows: load, read front matter, split, write, embed."""

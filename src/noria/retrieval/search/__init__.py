@@ -1,0 +1,1 @@
+"""From a question to passages, under the caller's grants and label."""

@@ -1,0 +1,1 @@
+"""Budgets, the leases that processes hold on them, and what was spent."""

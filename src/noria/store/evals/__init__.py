@@ -1,0 +1,1 @@
+"""Battles, judgements and the results of checks."""

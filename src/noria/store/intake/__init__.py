@@ -1,0 +1,1 @@
+"""Journal ingestion: every record becomes rows, exactly once."""

@@ -1,0 +1,110 @@
+"""How far a batch reads: the next records of every journal, and which writers are dead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from noria.store.bulk_sql import select_in
+from noria.store.journal.format import Record, read_records
+from noria.store.journal.writer import Segment, segments, writer_is_dead
+
+__all__ = ["JournalBatch", "read_batch"]
+
+BATCH_BYTES = 32 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class JournalBatch:
+    """What one batch takes: records, and where each journal stands after them."""
+
+    records: list[tuple[str, Record]] = field(default_factory=list)
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    read: dict[Path, int] = field(default_factory=dict)
+    """Files that were read to their end, and how long they were."""
+    spent: list[Path] = field(default_factory=list)
+    """Files that nothing will be read from any more."""
+    dead: list[str] = field(default_factory=list)
+    """Holders that are dead and all taken in."""
+    gone: list[str] = field(default_factory=list)
+    """Dead holders that an earlier batch has finished with, though not removed."""
+    bytes: int = 0
+    full: bool = False
+    """Whether another batch must follow."""
+
+
+def read_batch(connection: Connection, home: Path, limit: int) -> JournalBatch:
+    """Read on in every journal from where the database says it was left, up to `limit` records."""
+    cut = JournalBatch()
+    mine: dict[str, list[Segment]] = {}
+    for segment in segments(home):
+        mine.setdefault(segment.holder, []).append(segment)
+    stored = {
+        row.holder: row
+        for row in select_in(
+            connection,
+            'SELECT holder, segment, "offset", done FROM journals WHERE holder IN ?',
+            list(mine),
+        )
+    }
+    for holder, files in mine.items():
+        row = stored.get(holder)
+        if row is not None and row.done:
+            cut.gone.append(holder)
+            continue
+        begin = (row.segment, row.offset) if row else (files[0].number, 0)
+        # Look for death first: then what is read afterwards is all there will ever be.
+        dead = _is_dead(home, files[-1])
+        taken = len(cut.records)
+        try:
+            place = _read(cut, files, begin, limit)
+        except FileNotFoundError:
+            continue  # another intake has finished with this journal just now
+        if row is None or place != begin:
+            cut.places[holder] = place
+        if dead and not cut.full and len(cut.records) == taken:
+            cut.places[holder] = place
+            cut.dead.append(holder)
+        elif dead:
+            cut.full = True
+        if cut.full:
+            break
+    return cut
+
+
+def _read(
+    cut: JournalBatch, files: list[Segment], place: tuple[int, int], limit: int
+) -> tuple[int, int]:
+    """Read one holder's files from a place on; returns the place after what was read."""
+    for file in files:
+        if file.number < place[0]:
+            cut.spent.append(file.path)
+            continue
+        if file.number > place[0]:
+            place = (file.number, 0)
+        size = file.path.stat().st_size
+        begin = end = place[1]
+        for record in read_records(file.path, begin):
+            cut.records.append((file.holder, record))
+            end = record.end
+            if len(cut.records) >= limit or cut.bytes + end - begin >= BATCH_BYTES:
+                cut.full = True
+                break
+        cut.bytes += end - begin
+        place = (file.number, end)
+        if cut.full:
+            return place
+        cut.read[file.path] = size
+        if file is not files[-1]:
+            # A writer begins a segment only after it has ended the one before.
+            cut.spent.append(file.path)
+    return place
+
+
+def _is_dead(home: Path, newest: Segment) -> bool:
+    return writer_is_dead(newest.path) and not any(
+        segment.holder == newest.holder and segment.number > newest.number
+        for segment in segments(home)
+    )

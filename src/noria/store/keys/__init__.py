@@ -1,0 +1,1 @@
+"""Keys, sessions, and the owner's own key."""

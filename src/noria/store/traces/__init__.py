@@ -1,0 +1,1 @@
+"""Reading what was recorded: spans, traces, lineage, conversations and reports."""
