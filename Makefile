@@ -31,10 +31,10 @@ $(COMPILED): .venv/dev pyproject.toml $(shell find src -type f -not -name '*.pyc
 wheel: $(COMPILED)
 	mkdir -p dist && cp build/dist/*.whl dist
 
-# The stand-ins of test_link are no pools to compiled code, which checks what it is given.
+# The stand-ins of test_client_connection are no pools to compiled code, which checks what it is given.
 test-compiled: $(COMPILED)
-	PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile tests/gateway \
-	  --ignore tests/http/test_client_connection.py
+	PYTHONPATH=$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile tests/gateway tests/http tests/server \
+	  tests/tracing --ignore tests/http/test_client_connection.py
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak

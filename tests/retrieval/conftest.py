@@ -17,7 +17,7 @@ from noria.retrieval.stored_index import shared_database
 from noria.server import open_gateway
 from noria.store import Database, Key, create_key, take_in
 from noria.testing import FakeProvider
-from noria.tracing.context import CallContext, Trace, current
+from noria.tracing import CallContext, Trace, current
 from noria.types import Label
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from noria.retrieval import (
 )
 from noria.store import answers_of, find_trace
 from noria.testing import Fault, Reply
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 from noria.types import Label, SpanKind
 from tests.retrieval.conftest import House, ids
 

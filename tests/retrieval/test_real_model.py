@@ -15,7 +15,7 @@ from noria.retrieval import Chunking, Index
 from noria.retrieval.stored_index import shared_database
 from noria.server import open_gateway
 from noria.store import create_key
-from noria.tracing.context import CallContext, Trace, current
+from noria.tracing import CallContext, Trace, current
 
 pytestmark = pytest.mark.engine
 

@@ -34,7 +34,7 @@ from noria.store import (
     take_in,
 )
 from noria.testing import FakeProvider, Reply
-from noria.tracing.context import CallContext, Trace, current, span
+from noria.tracing import CallContext, Trace, current, span
 from noria.types import Label, SpanKind, Status
 from tests.support.door import PRICES, Door, bearer, chat, wait_until
 

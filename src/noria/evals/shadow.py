@@ -31,7 +31,7 @@ from noria.store import create_key, find_key_by_id, find_spans
 from noria.store.budgets.budgets import set_budget
 from noria.store.evals.battles import ANYBODY, Battle, Turn, record_battle
 from noria.store.traces.trace import content_of
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 from noria.types import Span, SpanKind, Status, Subject
 
 if TYPE_CHECKING:

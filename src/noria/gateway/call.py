@@ -19,7 +19,7 @@ from noria.gateway.reservation import CostBound, Hold, WindowLease
 from noria.gateway.routing import Breaker, backoff, order
 from noria.http.sink import ResponseSink
 from noria.models import Route, Target
-from noria.tracing.context import Trace
+from noria.tracing import Trace
 from noria.types import Label, Status
 
 if TYPE_CHECKING:

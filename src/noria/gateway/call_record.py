@@ -15,7 +15,7 @@ from noria.models import Target
 from noria.models.endpoint import Endpoint
 from noria.store import Journal, Key
 from noria.store.journal.format import frame
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 from noria.types import Status, Usage
 
 __all__ = ["CallRecord"]

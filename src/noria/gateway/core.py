@@ -28,7 +28,7 @@ from noria.http.sink import ResponseSink
 from noria.models import Catalogue
 from noria.models.endpoint import Endpoint
 from noria.store import Journal, Key
-from noria.tracing.context import CallContext, TraceLabels
+from noria.tracing import CallContext, TraceLabels
 
 __all__ = ["Application", "Applications", "Gateway", "authorise", "may_use"]
 

@@ -12,10 +12,10 @@ import orjson
 from noria.errors import ApiError, NoriaError
 from noria.http.sink import BufferedSink
 from noria.models.endpoint import Endpoint
-from noria.tracing.context import blocked_loop
+from noria.tracing import blocked_loop
 
 if TYPE_CHECKING:
-    from noria.tracing.context import CallContext
+    from noria.tracing import CallContext
 
 __all__ = ["collect", "complete", "stream"]
 

@@ -15,14 +15,14 @@ from noria.errors import ConfigError, NoriaError, NotFound
 from noria.retrieval.document import Document, Original, Unreadable, read_grants, read_label
 from noria.retrieval.ingest.chunking import Chunking
 from noria.retrieval.search.search import search_library
-from noria.tracing.context import current
+from noria.tracing import current
 from noria.types import Label
 
 if TYPE_CHECKING:
     from noria.retrieval.ingest.indexing import Progress, Report
     from noria.retrieval.search.ranking import Found
     from noria.retrieval.stored_index import StoredIndex
-    from noria.tracing.context import CallContext
+    from noria.tracing import CallContext
 
 __all__ = ["Index"]
 

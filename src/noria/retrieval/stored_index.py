@@ -28,7 +28,7 @@ from noria.retrieval.stores.base import Hit, VectorStore
 from noria.store import Database, open_database
 from noria.store.bulk_sql import select_in
 from noria.store.tables.retrieval import chunks, documents, indexes
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 from noria.types import Label, Principal
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from noria.http.connection import Cancellable, ServerConnection
 from noria.http.request import HTTPRequest
 from noria.models.endpoint import Endpoint
 from noria.store import Key
-from noria.tracing.headers import PLACE_HEADERS, context_from_headers
+from noria.tracing.headers import CONTEXT_HEADERS, context_from_headers
 
 __all__ = ["Router"]
 
@@ -68,7 +68,7 @@ class Router:
             endpoint is None
             or incoming.method != b"POST"
             or credential is None
-            or incoming.has_any(PLACE_HEADERS)
+            or incoming.has_any(CONTEXT_HEADERS)
             or (key := self.gateway.keys.recall(credential)) is None
         ):
             return self.gateway.loop.create_task(self._respond(incoming, lane))

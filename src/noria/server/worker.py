@@ -26,7 +26,7 @@ from noria.models.state import engine_states
 from noria.server.metrics import render_metrics
 from noria.server.router import Router
 from noria.store import Database, Generation, Intake, Journal, poll_generation
-from noria.tracing.context import TraceLabels
+from noria.tracing import TraceLabels
 
 __all__ = ["open_gateway", "run_intake", "run_worker"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from noria.errors import NoriaError, StoreUnavailable
 from noria.telemetry.otlp import ForeignSpan
 from noria.telemetry.spans import Prices, price_finder, record_of
-from noria.tracing.context import CallContext, current
+from noria.tracing import CallContext, current
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

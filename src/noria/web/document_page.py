@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from noria.tracing.context import CallContext, Trace
+from noria.tracing import CallContext, Trace
 from noria.types import EVERY_GROUP
 from noria.web.context import Context
 from noria.web.render import in_thread

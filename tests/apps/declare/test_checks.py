@@ -182,7 +182,7 @@ def test_a_judge_that_is_not_cleared_is_skipped_and_counted(home: Home) -> None:
 
     @app.task
     async def work() -> int:
-        from noria.tracing.context import current
+        from noria.tracing import current
 
         context = current.get()
         assert context is not None

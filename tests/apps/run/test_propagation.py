@@ -15,7 +15,7 @@ from noria import Label, check, step
 from noria.apps.run import standalone as plain
 from noria.errors import ApiError
 from noria.store import mark_of
-from noria.tracing.context import current
+from noria.tracing import current
 from noria.types import SpanKind
 from tests.support.plain import Home
 

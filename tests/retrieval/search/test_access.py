@@ -14,7 +14,7 @@ from noria.config import Config, Provider, Store
 from noria.errors import ApiError
 from noria.retrieval import Index, Original, find_document, find_index
 from noria.testing import FakeProvider
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 from noria.types import Label, Principal
 from tests.retrieval.conftest import House, ids
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from noria.apps.run.sync import wait
 from noria.errors import ApiError, NoriaError
-from noria.tracing.context import current, span
+from noria.tracing import current, span
 from noria.types import Label, SpanKind
 
 __all__ = ["Resource"]

@@ -19,7 +19,7 @@ from noria.apps.run.failures import may_help
 from noria.apps.run.serialise import as_json
 from noria.apps.run.sync import in_time
 from noria.errors import AppError
-from noria.tracing.context import current, span
+from noria.tracing import current, span
 from noria.types import SpanKind
 
 __all__ = ["Step", "known_steps", "step"]

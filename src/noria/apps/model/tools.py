@@ -12,7 +12,7 @@ from noria.apps.declare.function import place_in_file
 from noria.apps.run.serialise import as_json, as_text
 from noria.apps.run.sync import in_thread
 from noria.errors import NoriaError
-from noria.tracing.context import span
+from noria.tracing import span
 from noria.types import SpanKind
 
 __all__ = ["Tools"]

@@ -18,7 +18,7 @@ from noria.apps.run.context import RunState
 from noria.apps.run.serialise import as_json, as_text
 from noria.apps.run.sync import in_thread
 from noria.errors import ApiError, StoreUnavailable
-from noria.tracing.context import CallContext, current, span
+from noria.tracing import CallContext, current, span
 from noria.types import SpanKind, Status
 
 if TYPE_CHECKING:

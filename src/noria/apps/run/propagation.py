@@ -13,7 +13,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 from noria.apps.run.context import running
-from noria.tracing.context import current
+from noria.tracing import current
 
 __all__ = ["follow_threads"]
 

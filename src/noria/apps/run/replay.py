@@ -19,14 +19,14 @@ import orjson
 from noria.errors import ApiError, NoriaError
 from noria.gateway.local_client import complete
 from noria.models.endpoint import Endpoint
-from noria.tracing.context import current, span
+from noria.tracing import current, span
 from noria.types import Label, SpanKind, Status
 
 if TYPE_CHECKING:
     from noria.apps.declare.app import App
     from noria.retrieval import Found
     from noria.store import Recorded
-    from noria.tracing.context import CallContext
+    from noria.tracing import CallContext
 
 __all__ = ["Script", "answer_of", "replay", "replaying", "script_of"]
 

@@ -21,7 +21,7 @@ from noria.apps.run.failures import as_api_error, may_help
 from noria.apps.run.serialise import as_json, as_text
 from noria.apps.run.sync import from_generator, in_thread
 from noria.errors import ApiError
-from noria.tracing.context import ActiveSpan, CallContext, current, span
+from noria.tracing import ActiveSpan, CallContext, current, span
 from noria.types import SpanKind
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from noria.apps.run.budgets import set_app_budgets
 from noria.errors import NoriaError
-from noria.tracing.context import CallContext, Trace, current
+from noria.tracing import CallContext, Trace, current
 
 if TYPE_CHECKING:
     from noria.apps.declare.app import App

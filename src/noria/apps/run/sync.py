@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-from noria.tracing.context import blocked_loop
+from noria.tracing import blocked_loop
 
 __all__ = ["from_generator", "in_thread", "in_time", "iterate", "wait"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from noria.apps.run.context import RunState, running
 from noria.errors import NoriaError
-from noria.tracing.context import CallContext, Trace, current
+from noria.tracing import CallContext, Trace, current
 from noria.types import Label
 
 if TYPE_CHECKING:

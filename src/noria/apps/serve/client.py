@@ -25,7 +25,7 @@ from noria.http.client_connection import Ending, Exchange, UpstreamFailure
 from noria.http.sink import BufferedSink, Headers, ResponseSink
 from noria.models.catalogue import Upstream
 from noria.store import Key
-from noria.tracing.context import ActiveSpan, CallContext, Trace
+from noria.tracing import ActiveSpan, CallContext, Trace
 from noria.types import SpanKind
 
 __all__ = ["AppClient", "Served"]

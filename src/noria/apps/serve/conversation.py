@@ -9,7 +9,7 @@ from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
 from noria.store import Database
-from noria.tracing.context import Trace, TraceLabels
+from noria.tracing import Trace, TraceLabels
 
 __all__ = ["ConversationState", "read_chat"]
 

@@ -24,7 +24,7 @@ from noria.gateway.core import Gateway
 from noria.gateway.request import read_object
 from noria.http.connection import Cancellable, ServerConnection
 from noria.http.request import HTTPRequest
-from noria.tracing.context import ActiveSpan, CallContext, Trace
+from noria.tracing import ActiveSpan, CallContext, Trace
 from noria.types import Label, SpanKind
 
 if TYPE_CHECKING:

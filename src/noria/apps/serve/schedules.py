@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from noria.apps.serve.callers import system_key
 from noria.errors import NoriaError, StoreUnavailable
-from noria.tracing.context import CallContext, Trace
+from noria.tracing import CallContext, Trace
 from noria.types import from_nanoseconds, utc_now
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from noria.apps import App
     from noria.apps.run.replay import Script
     from noria.cli._io.home import Home
-    from noria.tracing.context import CallContext
+    from noria.tracing import CallContext
     from noria.types import Span
 
 __all__ = ["replay"]

@@ -33,7 +33,7 @@ from noria.store.evals.battles import (
     votes_of,
 )
 from noria.store.evals.pair_counts import count_pairs
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 
 if TYPE_CHECKING:
     from noria.config import Arena as Settings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from noria.errors import ApiError
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 
 if TYPE_CHECKING:
     from noria.evals.questions import Question

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from noria.errors import ApiError, ConfigError
 from noria.gateway.local_client import complete
 from noria.models.endpoint import Endpoint
-from noria.tracing.context import CallContext, current
+from noria.tracing import CallContext, current
 
 if TYPE_CHECKING:
     from noria.apps import App

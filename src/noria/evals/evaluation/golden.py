@@ -20,7 +20,7 @@ from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
 from noria.evals.lines import objects_of, read_file
-from noria.tracing.context import CallContext, Trace
+from noria.tracing import CallContext, Trace
 
 if TYPE_CHECKING:
     from noria.gateway import Gateway

@@ -11,7 +11,7 @@ from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.folder import Folder
 from noria.gateway.local_client import complete
 from noria.models.endpoint import Endpoint
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 
 if TYPE_CHECKING:
     from noria.evals.judge import Judge

@@ -17,7 +17,7 @@ from noria.retrieval.ingest.embedding import embed_texts
 from noria.retrieval.stored_index import StoredIndex
 from noria.store.bulk_sql import run_many, select_in
 from noria.store.tables.retrieval import chunks, shelves
-from noria.tracing.context import CallContext, Trace
+from noria.tracing import CallContext, Trace
 from noria.types import Label
 
 if TYPE_CHECKING:

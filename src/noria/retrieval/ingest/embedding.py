@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from noria.errors import ApiError
 from noria.gateway.local_client import complete
 from noria.models.endpoint import Endpoint
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 
 __all__ = ["embed_texts"]
 

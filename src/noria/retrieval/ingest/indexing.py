@@ -34,7 +34,7 @@ from noria.retrieval.ingest.writing import (
 from noria.retrieval.search.access import Access, Rules
 from noria.retrieval.stored_index import StoredIndex
 from noria.store.tables.retrieval import documents, indexes
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 from noria.types import Label
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import orjson
 
 from noria.errors import NoriaError
 from noria.retrieval.search.ranking import Found, pack
-from noria.tracing.context import current, span
+from noria.tracing import current, span
 from noria.types import Label, SpanKind
 
 if TYPE_CHECKING:
     from noria.retrieval.stored_index import StoredIndex
-    from noria.tracing.context import CallContext
+    from noria.tracing import CallContext
 
 __all__ = ["search_index", "search_library"]
 

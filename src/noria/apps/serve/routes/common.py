@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from noria.apps.serve.client import AppClient, Served
 from noria.errors import ApiError
-from noria.tracing.context import CallContext
+from noria.tracing import CallContext
 from noria.tracing.headers import context_from_headers
 
 if TYPE_CHECKING:
