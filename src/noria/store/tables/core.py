@@ -48,7 +48,7 @@ __all__ = [
 
 VERSION = max(
     name[1:5]
-    for name in os.listdir(Path(__file__).parent / "migrations" / "versions")
+    for name in os.listdir(Path(__file__).parents[1] / "migrations" / "versions")
     if name[:1] == "v" and name.endswith(".py")
 )
 """The newest migration, as `alembic_version` names it."""
