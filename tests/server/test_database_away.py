@@ -72,13 +72,16 @@ def test_calls_that_the_leases_cover_are_served_and_recorded(
         assert len(door.spans()) > 0
         before = len(load.answers)
         postgres.take_away()
-        time.sleep(AWAY_SECONDS)
-        during = len(load.answers) - before
+        back_at = time.monotonic() + AWAY_SECONDS
+        wait_until(  # however slow the machine: it must go on to answer while the database is away
+            lambda: len(load.answers) > before + 100 and time.monotonic() > back_at,
+            AWAY_SECONDS + 60,
+            door.log(),
+        )
         assert httpx2.get(f"{door.url}/health").status_code == 200
         postgres.bring_back()
         seen = len(load.answers)
         wait_until(lambda: len(load.answers) > seen + 100, 30, door.log())
-    assert during > 20 * AWAY_SECONDS, "the door stood still while the database was away"
     assert load.errors == []
     assert load.broken == 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import httpx2
 import psutil
 import pytest
 
+from noria.apps.host.file_watch import FileWatcher
 from noria.apps.serve.manifest import Phase, read_apps
 from noria.models import assemble
 from noria.store import find_trace, take_in
@@ -197,10 +199,21 @@ def test_an_application_cannot_have_the_name_of_a_route(new_door: Callable[..., 
 
 def test_without_reload_a_changed_file_is_left_alone(new_door: Callable[..., Door]) -> None:
     door = new_door("[apps]\nreload = false\n", apps={"app.py": source()})
+    file = door.folder / "app.py"
     with door.client(door.key()) as client:
         before = door.app("shop").pid
-        (door.folder / "app.py").write_text(source(version="new"))
         assert before is not None
+        host = psutil.Process(before).parent()
+        assert host is not None
+        runners = {child.pid for child in host.children()}
+        for number in range(3):  # a watcher beside noria's would have taken each of these over
+            watch = FileWatcher([file])
+            file.write_text(source(version=f"new {number}"))
+            asyncio.run(asyncio.wait_for(watch.changed(), 30))
+            assert say(client) == "old to the end"
+        assert {child.pid for child in host.children()} == runners
+        assert door.app("shop").pid == before
+        file.write_text(source(version="new"))
         os.kill(before, signal.SIGKILL)  # its next process reads the file as it is
         wait_until(lambda: door.app("shop").pid not in (before, None), 30)
         assert say(client) == "new to the end"
