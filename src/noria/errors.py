@@ -29,6 +29,7 @@ __all__ = [
     "RealRequestForbidden",
     "StoreUnavailable",
     "WeightsError",
+    "internal_error",
 ]
 
 
@@ -136,3 +137,8 @@ class ApiError(NoriaError):
                 "code": self.code,
             }
         }
+
+
+def internal_error() -> ApiError:
+    """Make the failure that a caller sees where noria itself has a bug; the log has the details."""
+    return ApiError(500, "internal_error", "Internal server error; see the server log.")

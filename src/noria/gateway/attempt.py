@@ -56,7 +56,7 @@ class HedgeRace:
 
 
 def _reporting(step: Callable[..., AttemptFailure | None]) -> Callable[..., None]:
-    """A step of an attempt that says itself what went wrong in it, if anything."""
+    """Decorator: run a step and report its failure to the waiting caller instead of raising."""
 
     @wraps(step)
     def take(attempt: Attempt, *told: UpstreamFailure | None) -> None:

@@ -1,4 +1,4 @@
-"""Money that this process may spend: holds on leases from the store.
+"""Budget reservations of this process, backed by leases from the database.
 
 A budget's money is leased from the store in portions, by one conditional UPDATE, so that the
 usual reservation is a comparison in memory. What is leased is promised: settled + leased never
@@ -42,7 +42,7 @@ __all__ = ["BudgetLeases"]
 LEASE_SECONDS: Final = 120.0
 _TICK_SECONDS: Final = 0.25
 _IDLE_SECONDS: Final = 0.5
-"""After which other processes can have what is not used."""
+"""Seconds before an unused lease is returned when other processes are registered."""
 _KEPT_SECONDS: Final = 60.0
 """For how long it is kept where there are no others."""
 _HEARTBEAT_SECONDS: Final = 10.0

@@ -128,7 +128,7 @@ class Call:
             self._task = self._gateway.loop.create_task(self.run())
 
     def count_out(self) -> None:
-        """It is over: it no longer counts in its key's limits. May be said again."""
+        """Release the rate-limit slot. Idempotent."""
         if self._counted is not None:
             self._counted.out(self._attempt.tokens if self._attempt is not None else 0)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from noria.errors import ApiError
+from noria.errors import ApiError, internal_error
 from noria.gateway.routing import parse_retry_after
 from noria.http.client_connection import Exchange
 from noria.models import Target
@@ -49,7 +49,7 @@ class AttemptFailure:
     @classmethod
     def inside(cls) -> AttemptFailure:
         """noria itself is at fault."""
-        return cls(ApiError(500, "internal_error", "noria failed to answer; its log says why."))
+        return cls(internal_error())
 
     @classmethod
     def outrun(cls) -> AttemptFailure:

@@ -1,8 +1,9 @@
-"""What becomes ready within one turn of the event loop happens at its end, together.
+"""Group commit: all journal records produced in one event-loop iteration are written with one
+`writev`, then their callbacks run.
 
 Nothing may be sent before the record that promises it is written: the hold before the first byte
 goes upstream, the end before the last byte goes down. Under load several calls get that far in one
-turn. Their records are written by one system call, and then all of them are sent on.
+iteration. Their records are written by one system call, and then all of them are sent on.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from noria.errors import ApiError, NoriaError
+from noria.errors import ApiError, NoriaError, internal_error
 from noria.http.sink import BufferedSink
 from noria.models.endpoint import Endpoint
 from noria.tracing import blocked_loop
@@ -69,10 +69,10 @@ async def _pieces(context: CallContext, endpoint: Endpoint, body: bytes) -> Asyn
         return
     if blocked_loop.get() is context.runtime.loop:
         raise NoriaError(
-            "A model was asked without awaiting it, in an async function, which stops all that it "
-            "is waiting for.",
-            "Write `await` and the name without _sync, or call the plain function that asks the "
-            "model with: await asyncio.to_thread(...)",
+            "The blocking form of a model call would deadlock: it was called from the event loop "
+            "that it has to wait for.",
+            "Use `await` and the name without _sync, or run the plain function with: "
+            "await asyncio.to_thread(...)",
         )
     loop = asyncio.get_running_loop()
     queue: asyncio.Queue[bytes | BaseException | None] = asyncio.Queue()
@@ -129,4 +129,4 @@ def _explain(call: asyncio.Future[None], sink: BufferedSink) -> None:
     if call.cancelled():
         sink.fail([], ApiError(502, "cancelled", "The call was cancelled."))
     elif call.exception() is not None:
-        sink.fail([], ApiError(500, "internal_error", "noria failed to answer; its log says why."))
+        sink.fail([], internal_error())

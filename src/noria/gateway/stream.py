@@ -87,7 +87,7 @@ class StreamRelay:
 
     @property
     def last_bytes(self) -> bytes:
-        """What must follow once the end is in the journal."""
+        """The `[DONE]` event, sent after the end record is durable."""
         return _DONE
 
     def written(self) -> Written:

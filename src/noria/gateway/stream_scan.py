@@ -27,8 +27,8 @@ _usage: Final = methodcaller("get", "usage")
 
 
 def plain_delta_prefix(events: bytes) -> int:
-    """How many bytes of whole events, from the first on, are further parts of an answer and nothing
-    else. There may be more of them than are found."""
+    """Return the length in bytes of the longest prefix of whole events that are plain content
+    deltas (no usage, no error, choices not empty). There may be more of them than are found."""
     return _alike(events) or _listed(events)
 
 

@@ -41,7 +41,7 @@ class Cancellable(Protocol):
     """What answers a request, as long as somebody waits for it."""
 
     def cancel(self) -> object:
-        """Nobody waits any more."""
+        """The client disconnected: stop."""
 
 
 class ServerConnection(asyncio.Protocol, ResponseSink):
@@ -184,7 +184,7 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
 
     def _refuse_headers(self) -> None:
         most = self._bounds.header_bytes
-        self._refuse(ApiError(431, "headers_too_large", f"The headers have over {most} bytes."))
+        self._refuse(ApiError(431, "headers_too_large", f"Request headers exceed {most} bytes."))
 
     def _refuse(self, error: ApiError) -> None:
         """Have the parser stop."""

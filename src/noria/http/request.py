@@ -87,7 +87,7 @@ class HTTPRequest:
             message = f"HTTP/{self.version} is not spoken here; use HTTP/1.1."
             return ApiError(400, "invalid_http", message)
         if self.method == b"CONNECT":
-            return ApiError(501, "not_implemented", "noria is no proxy: no CONNECT.")
+            return ApiError(501, "not_implemented", "CONNECT is not supported.")
         length = values.get(b"content-length")
         if length is not None and int(length) > most_body_bytes:
             return too_large(most_body_bytes)

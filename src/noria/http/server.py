@@ -1,4 +1,4 @@
-"""What listens on a socket: connections come in, their requests are taken, all leave at the end."""
+"""HTTP server: accepts connections, hands requests to a handler, drains on shutdown."""
 
 from __future__ import annotations
 

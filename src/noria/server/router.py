@@ -17,7 +17,7 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from noria import __version__
-from noria.errors import ApiError
+from noria.errors import ApiError, internal_error
 from noria.gateway.call import Call
 from noria.gateway.core import Gateway, may_use
 from noria.http.asgi import ASGIApp, run_asgi
@@ -97,7 +97,7 @@ class Router:
         """Something went wrong inside noria: say so in the log and to the client."""
         path = incoming.target.partition(b"?")[0].decode("latin-1")
         log.exception("%s %s failed", incoming.method.decode(), path)
-        lane.give_up(ApiError(500, "internal_error", "noria failed to answer; its log says why."))
+        lane.give_up(internal_error())
 
     async def _respond(self, incoming: HTTPRequest, lane: ServerConnection) -> None:
         """Answer any request."""
@@ -194,8 +194,7 @@ def _model(name: str) -> dict[str, Any]:
 def _not_allowed(incoming: HTTPRequest, method: bytes) -> ApiError:
     return ApiError(
         405, "method_not_allowed",
-        f"{incoming.method.decode('latin-1')} does not go with this address; "
-        f"use {method.decode()}.",
+        f"Method {incoming.method.decode('latin-1')} not allowed here; use {method.decode()}.",
     )  # fmt: skip
 
 

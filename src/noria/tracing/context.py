@@ -57,7 +57,7 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """Where work happens now."""
+    """Context of the running code: trace, caller, parent span, app."""
 
     runtime: Runtime
     trace: Trace

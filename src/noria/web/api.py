@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from noria.errors import ApiError, NoriaError, NotFound, StoreUnavailable
+from noria.errors import ApiError, NoriaError, NotFound, StoreUnavailable, internal_error
 from noria.web.context import Context
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ async def _explain(request: Request, failure: Exception) -> Response:
 async def _unknown(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
     if failure.status_code == 405:
-        error = ApiError(
-            405, "method_not_allowed", f"{request.method} does not go with this address."
-        )
+        error = ApiError(405, "method_not_allowed", f"Method {request.method} not allowed here.")
     else:
         error = ApiError(404, "unknown_url", f"There is no {request.url.path} here.")
     return await _refuse(request, error)
@@ -105,6 +103,4 @@ async def _unknown(request: Request, failure: Exception) -> Response:
 
 async def _fail(request: Request, failure: Exception) -> Response:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=failure)
-    return await _refuse(
-        request, ApiError(500, "internal_error", "noria failed to answer; its log says why.")
-    )
+    return await _refuse(request, internal_error())

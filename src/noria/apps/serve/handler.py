@@ -19,7 +19,7 @@ from noria.apps.serve.chat_format import ChatWire, delta_event, error_event, res
 from noria.apps.serve.conversation import ConversationState, read_chat
 from noria.apps.serve.envelope import CallEnvelope
 from noria.apps.serve.manifest import app_secret
-from noria.errors import ApiError, StoreUnavailable
+from noria.errors import ApiError, StoreUnavailable, internal_error
 from noria.gateway.core import Gateway
 from noria.gateway.request import read_object
 from noria.http.connection import Cancellable, ServerConnection
@@ -59,7 +59,10 @@ class AppDoor:
 
     async def _respond(self, incoming: HTTPRequest, lane: ServerConnection) -> None:
         if not hmac.compare_digest(incoming.header(b"authorization") or b"", self._credential):
-            lane.fail([], ApiError(401, "invalid_api_key", "Only noria's own doors come in here."))
+            lane.fail(
+                [],
+                ApiError(401, "invalid_api_key", "This endpoint accepts internal requests only."),
+            )
             return
         lane.acknowledge()
         visit, body = CallEnvelope.unpack(incoming.content())
@@ -72,7 +75,7 @@ class AppDoor:
             raise
         except Exception:
             log.exception("a call of %s failed", visit.app)
-            error = ApiError(500, "internal_error", "noria failed to answer; its log says why.")
+            error = internal_error()
         if lane.answering:
             lane.finish(error_event(error))
         else:

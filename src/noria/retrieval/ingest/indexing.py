@@ -1,4 +1,4 @@
-"""One pass over a source: read what has changed, drop what is gone, embed what waits for it.
+"""One pass over a source: read what has changed, drop what was deleted, embed what waits for it.
 
 A pass that dies loses nothing but the few documents and batches that were on their way: what is
 written is written with the digest of what it was made from, and chunks without a vector say so.
@@ -94,7 +94,7 @@ async def run_index_pass(
         library: where it is kept.
         context: on whose account texts are embedded.
         progress: told how far it has come, from any thread.
-        has_read: called when the source was read and what is gone was dropped.
+        has_read: called when the source was read and what was deleted was dropped.
 
     Raises:
         NoriaError: the source cannot be listed, or the embedding model cannot be asked.
@@ -120,7 +120,7 @@ class _Known:
 
 
 def _read(index: Index, library: StoredIndex, report: Report, tell: Progress) -> None:
-    """Read what has changed and drop what is gone."""
+    """Read what has changed and drop what was deleted."""
     with library.db.read() as connection:
         known = {
             row.id: _Known(row.digest, row.removed_ns is not None)

@@ -1,4 +1,4 @@
-"""Taking the journals in: each record becomes rows, once, whoever dies in between.
+"""Journal ingestion: applies every journal record to the database exactly once, across crashes.
 
 One batch is one transaction that writes the rows and how far each journal was read. A process that
 was killed is known by the free lock of its newest segment: when all it wrote is taken in, its open

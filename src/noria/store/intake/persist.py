@@ -1,4 +1,4 @@
-"""Carrying a `Ledger` between memory and the tables, in one transaction of the caller's."""
+"""Loads a `Ledger` from the tables and writes it back, in the caller's transaction."""
 
 from __future__ import annotations
 

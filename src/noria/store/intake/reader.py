@@ -1,4 +1,4 @@
-"""How far a batch reads: the next records of every journal, and which writers are dead."""
+"""Reads the next batch of records from all journals and detects dead writers."""
 
 from __future__ import annotations
 
