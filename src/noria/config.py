@@ -108,6 +108,9 @@ class Provider(Section):
     """Tokens that the server may add to a prompt (a chat template, a hidden system prompt)."""
     image_allowance: int | None = Field(None, ge=0)
     """The most tokens that one image can cost; left out, images are refused under a budget."""
+    audio_allowance: int | None = Field(None, ge=0)
+    """The most tokens that one piece of sound can cost; left out, sound is refused under a
+    budget."""
     usage_in_stream: bool = True
     """Whether the server accepts `stream_options.include_usage`."""
 

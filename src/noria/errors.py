@@ -113,7 +113,7 @@ class ApiError(NoriaError):
     @property
     def type(self) -> str:
         """OpenAI's family of the error, which follows from the status."""
-        if self.code.startswith("budget"):
+        if self.code.startswith("budget") or self.code == "insufficient_quota":
             return "insufficient_quota"
         match self.status:
             case 401:
@@ -126,6 +126,26 @@ class ApiError(NoriaError):
                 return "server_error"
             case _:
                 return "invalid_request_error"
+
+    @property
+    def lasting(self) -> bool:
+        """Whether asking the same again now is of no use: it is refused for good, or noria has
+        asked as often as that may help."""
+        if self.code in _LASTING:
+            return True
+        return self.status < 500 and self.status not in (408, 409, 425, 429)
+
+    def headers(self) -> list[tuple[str, str]]:
+        """What tells a client whether, and when, to ask again."""
+        found = []
+        after = self.retry_after
+        if after is None and self.lasting and (self.status == 429 or self.status >= 500):
+            after = _LATER.get(self.code, _SOON_SECONDS)
+        if after is not None:
+            found.append(("retry-after", str(after)))
+        if self.lasting:
+            found.append(("x-should-retry", "false"))
+        return found
 
     def body(self) -> dict[str, Any]:
         """The JSON object that is sent as the response body."""
@@ -142,3 +162,21 @@ class ApiError(NoriaError):
 def internal_error() -> ApiError:
     """Make the failure that a caller sees where noria itself has a bug; the log has the details."""
     return ApiError(500, "internal_error", "Internal server error; see the server log.")
+
+
+_SOON_SECONDS = 30
+_LATER = dict.fromkeys(
+    (
+        "budget_exhausted", "insufficient_quota", "provider_key_missing", "real_request_forbidden",
+        "upstream_credentials",
+    ),
+    3600,
+)  # fmt: skip
+"""Seconds after which it may be looked at again what only a person can change."""
+_LASTING = frozenset(
+    (
+        *_LATER, "upstream_error", "upstream_malformed", "upstream_rate_limited",
+        "upstream_refused", "upstream_reset", "upstream_timeout", "upstream_too_large",
+        "unusable_answer",
+    )
+)  # fmt: skip

@@ -206,6 +206,8 @@ class Usage:
     reasoning_tokens: int = 0
     compute_ms: float = 0.0
     cache_write_tokens: int = 0
+    absurd: bool = False
+    """The provider's figures cannot be true, and none of them is kept."""
 
 
 class SpanKind(enum.StrEnum):

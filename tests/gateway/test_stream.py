@@ -100,7 +100,6 @@ def alike(*contents: bytes, opening: bytes = b"{", usage: bytes = b"null") -> by
         alike(*[b'"a"'] * 6, opening=b'{"n":01,'),
         alike(*[b'"a"'] * 6)[6:],
         alike(*[b'"a"'] * 6).replace(b"data: ", b"dada: "),
-        alike(*[b'"\xff"'] * 6),
     ],
 )
 def test_what_is_broken_is_found_among_events_that_are_alike(events: bytes) -> None:

@@ -29,7 +29,7 @@ def test_reasoning_that_only_the_total_shows_is_output() -> None:
 
 @pytest.mark.parametrize(
     "reply",
-    [{}, {"usage": None}, {"usage": []}, {"usage": {}}, {"usage": {"prompt_tokens": "ten"}}],
+    [{}, {"usage": None}, {"usage": []}, {"usage": {}}, {"usage": {"total_tokens": 3}}],
 )
 def test_usage_that_is_not_there_is_none(reply: dict[str, Any]) -> None:
     assert usage_of(reply) is None

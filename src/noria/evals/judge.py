@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 import orjson
 
 from noria.evals.verdicts import Style, Verdict, both_orders, parse_verdict
+from noria.models.completion import Completion, without_thinking
 
 __all__ = ["CRITERIA", "RATINGS", "Asker", "Exchange", "Judge", "Judgement", "PairJudgement"]
 
@@ -45,7 +46,7 @@ class Asker(Protocol):
 
     def __call__(
         self, model: str, messages: Sequence[dict[str, str]], options: dict[str, Any]
-    ) -> Awaitable[str]:
+    ) -> Awaitable[Completion]:
         """Ask, with further fields of OpenAI's wire.
 
         Raises:
@@ -121,14 +122,10 @@ class Judge:
             for _ in range(self.repeats)
             for criteria in wanted
         ]
-        texts = await asyncio.gather(*(self._said(ask, prompt, "rating") for _, prompt in looks))
+        found = await asyncio.gather(*(self._look(ask, prompt, "rating") for _, prompt in looks))
         return [
-            Judgement(
-                parse_verdict(text, "rating", scale=RATINGS),
-                text,
-                criteria[0] if self.each_criterion else None,
-            )
-            for (criteria, _), text in zip(looks, texts, strict=True)
+            Judgement(verdict, text, criteria[0] if self.each_criterion else None)
+            for (criteria, _), (verdict, text) in zip(looks, found, strict=True)
         ]
 
     async def compare(
@@ -155,34 +152,38 @@ class Judge:
         """
         orders = [(answers_a, answers_b), (answers_b, answers_a)] * self.repeats
         prompts = [self._choice_prompt(questions, *order, reference) for order in orders]
-        texts = await asyncio.gather(*(self._said(ask, prompt, "choice") for prompt in prompts))
-        judgements = []
-        for first, second in zip(texts[::2], texts[1::2], strict=True):
-            shown, exchanged = parse_verdict(first, "choice"), parse_verdict(second, "choice")
-            judgements.append(
-                PairJudgement(both_orders(shown, exchanged), shown, exchanged, (first, second))
-            )
-        return judgements
+        found = await asyncio.gather(*(self._look(ask, prompt, "choice") for prompt in prompts))
+        return [
+            PairJudgement(both_orders(shown, exchanged), shown, exchanged, (first, second))
+            for (shown, first), (exchanged, second) in zip(found[::2], found[1::2], strict=True)
+        ]
 
     @property
     def _json(self) -> bool:
         return self.form == "json" if self.form else self.model.startswith("local:")
 
-    async def _said(self, ask: Asker, prompt: list[dict[str, str]], style: Style) -> str:
+    async def _look(
+        self, ask: Asker, prompt: list[dict[str, str]], style: Style
+    ) -> tuple[Verdict, str]:
+        """Ask once; what the judge decided, and what it wrote. An answer that was cut off decides
+        nothing, and neither do thoughts on the way to one."""
         options: dict[str, Any] = {"temperature": 0}
         if not self._json:
-            return await ask(self.model, prompt, options)
+            said = await ask(self.model, prompt, options)
+            return _verdict(said, without_thinking(said.text), style), said.text
         name = "rating" if style == "rating" else "choice"
         options["response_format"] = {
             "type": "json_schema",
             "json_schema": {"name": name, "schema": _SCHEMAS[name], "strict": True},
         }
         options["max_tokens"] = _JSON_TOKENS
-        text = await ask(self.model, prompt, options)
+        said = await ask(self.model, prompt, options)
+        text = without_thinking(said.text)
         try:
-            return f"[[{orjson.loads(text)[name]}]]"
+            whole = f"[[{orjson.loads(text)[name]}]]"
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            return text
+            return _verdict(said, text, style), said.text
+        return parse_verdict(whole, style, scale=RATINGS), whole  # and so is the answer
 
     def _rating_prompt(
         self, exchanges: Sequence[Exchange], criteria: Sequence[str], reference: str | None
@@ -260,6 +261,15 @@ _SCHEMAS = {
         "additionalProperties": False,
     },
 }
+
+
+def _verdict(said: Completion, text: str, style: Style) -> Verdict:
+    """What an answer decides, read from the part of its text that counts."""
+    if said.refused:
+        return Verdict("refusal")
+    if said.cut:
+        return Verdict("invalid")
+    return parse_verdict(text, style, scale=RATINGS)
 
 
 def _by(criteria: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from noria.evals.arena.judging import keep_looks, label_of
 from noria.evals.evaluation.judging import asker
 from noria.evals.judge import Judge
 from noria.gateway.local_client import complete
+from noria.models.completion import Completion
 from noria.models.endpoint import Endpoint
 from noria.store import create_key, find_key_by_id, find_spans
 from noria.store.budgets.budgets import set_budget
@@ -145,8 +146,7 @@ class Shadows:
         trace = await self._gateway.labels.after(payer, [span.trace_id])
         context = CallContext(self._gateway, trace)
         request = {"model": settings.challenger, "messages": messages}
-        reply = await complete(context, Endpoint.CHAT, request)
-        other = reply["choices"][0]["message"].get("content") or ""
+        other = Completion.of(await complete(context, Endpoint.CHAT, request)).text
         question = str(messages[-1]["content"])
         champion_left = self._random.random() < 0.5
         turn = Turn(1, question, answer, other, "ok", "ok", span.trace_id, context.trace.id)
@@ -253,8 +253,11 @@ def _read(
         return None
     asked, said = orjson.loads(request), orjson.loads(response)
     if "messages" in asked:
-        answer = said["choices"][0]["message"].get("content")
-        return (asked["messages"], answer) if isinstance(answer, str) else None
+        try:
+            answer = Completion.of(said).text
+        except ApiError:
+            return None
+        return (asked["messages"], answer) if answer else None
     question = asked.get("question")
     if not isinstance(question, str) or not isinstance(said, str):
         return None

@@ -6,19 +6,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
 from noria.errors import ApiError, RealRequestForbidden, StoreUnavailable
 from noria.gateway.call_record import CallRecord
-from noria.gateway.failures import AttemptFailure, of_status
+from noria.gateway.failures import AttemptFailure, of_refusal, of_status, unkeyed
 from noria.gateway.rate_limits import Quota
 from noria.gateway.request import Request
 from noria.gateway.stream import StreamRelay
 from noria.http.client_connection import Exchange, UpstreamFailure
 from noria.http.sink import Headers, ResponseSink
 from noria.models import Target, usage_of
+from noria.models.refusal import Refusal
+from noria.models.wire import read_json
 from noria.types import Status, Usage
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ class Attempt:
         """What came of a stream together with its end."""
         self._headers: Headers = []
         self._number = 0
+        self._sent = b""
+        """The request's JSON as it was sent."""
         self._quota: Quota | None = None
         self._then: Then = _nobody
         if claim is not None:
@@ -162,11 +166,16 @@ class Attempt:
         return None
 
     def _send(self, *, fresh: bool) -> None:
+        target = self.target
+        changes = self._gateway.adaptations.of(target)
+        payload = self._request.payload(target, self._hold.limit or None, changes)
+        self._record.adapted = self._request.changed(changes) if changes else changes
+        self._sent = payload
         self._exchange = self._gateway.upstreams.send(
-            self.target.upstream,
+            target.upstream,
             b"POST",
             self._request.endpoint.path,
-            self._request.payload(self.target, self._hold.limit or None),
+            payload,
             self._relay_on if self._relay is not None else None,
             self._conclude,
             fresh=fresh,
@@ -218,35 +227,80 @@ class Attempt:
                 self._send(fresh=True)
                 return None
             return self._broken(failure)
-        if exchange.status != 200:
-            return of_status(self.target, exchange)
+        if not 200 <= exchange.status < 300:
+            return self._refused(exchange)
         if self._claim is not None and not self._claim.take(self):
             return self._broken(UpstreamFailure("upstream_cancelled", "Another one answered."))
         if relay is None:
-            return self._finish_plain(exchange.body)
+            return self._finish_plain(exchange)
         if not exchange.streaming:
-            why = "The upstream server did not answer with a stream."
-            return self._unusable(why, exchange.body)
+            return self._no_stream(exchange.body)
         return self._finish_stream(relay)
 
-    def _finish_plain(self, answer: bytes) -> AttemptFailure | None:
+    def _refused(self, exchange: Exchange) -> AttemptFailure | None:
+        """The upstream says no. Where that is about a field which the model does not take, it is
+        asked once more without, and so is everybody's next call."""
+        if exchange.status in (400, 422):
+            refusal = Refusal.of(exchange.body)
+            if self._gateway.adaptations.learn(self.target, self._sent, refusal):
+                self._send(fresh=False)
+                return None
+        return of_status(self.target, exchange)
+
+    def _no_stream(self, answer: bytes) -> AttemptFailure:
+        """A stream was asked for, and something else came."""
         try:
-            reply: Any = orjson.loads(answer)
-            usage = usage_of(reply)
-        except (orjson.JSONDecodeError, AttributeError):
+            refusal = Refusal.within(read_json(answer)[0])
+        except ValueError:
+            refusal = None
+        if refusal is not None:
+            return self._told(refusal)
+        return self._unusable("The upstream server did not answer with a stream.", answer)
+
+    def _told(self, refusal: Refusal) -> AttemptFailure:
+        """The upstream said in an answer that it failed. Nothing is charged, unless a part of the
+        answer has gone to the caller."""
+        failed = of_refusal(self.target, refusal)
+        relay = self._relay
+        if relay is not None and self.forwarded:
+            said = unkeyed(refusal.message, self.target) or "It does not say why."
+            code = refusal.code or failed.error.code
+            failed.error = ApiError(
+                failed.error.status, code, f"{self.target.name} broke off: {said}"
+            )
+            failed.final = True
+            failed.usage, _ = self._used(relay)
+        self.stop()
+        return failed
+
+    def _finish_plain(self, exchange: Exchange) -> AttemptFailure | None:
+        answer = exchange.body
+        try:
+            reply, answer = read_json(answer)
+        except ValueError:
             return self._unusable("The upstream server's answer is not valid JSON.", answer)
-        estimated = usage is None
-        if usage is None:
-            usage = self._estimate(len(answer))
-        self._finish(usage, estimated, answer)
+        refusal = Refusal.within(reply)
+        if refusal is not None:
+            return self._told(refusal)
+        wanted = "choices" if self._request.endpoint.is_chat else "data"
+        if not isinstance(reply, dict) or not isinstance(reply.get(wanted), list):
+            why = f"The upstream server's answer holds no {wanted}."
+            return self._unusable(why, answer)
+        exchange.body = answer
+        usage = usage_of(reply)
+        if usage is None or usage.absurd:
+            self._finish(self._instead(usage, self._estimate(len(answer))), True, answer)
+        else:
+            self._finish(usage, False, answer)
         return None
 
     def _finish_stream(self, relay: StreamRelay) -> AttemptFailure | None:
         relay.end()
+        if relay.refusal is not None:
+            return self._told(relay.refusal)
         if relay.error is not None:
             return self._broken(UpstreamFailure("upstream_malformed", relay.error))
-        usage = relay.usage or self._estimate_stream(relay)
-        self._finish(usage, estimated=relay.usage is None)
+        self._finish(*self._used(relay))
         return None
 
     def _finish(self, usage: Usage, estimated: bool, answer: bytes = b"") -> None:
@@ -359,10 +413,9 @@ class Attempt:
 
     def _used_so_far(self, exchange: Exchange) -> tuple[Usage, bool]:
         """What an unfinished answer has used, and whether that is an estimate."""
-        if self._relay is not None and self._relay.usage is not None:
-            return self._relay.usage, False
-        if self._relay is not None and exchange.streaming:
-            return self._estimate_stream(self._relay), True
+        relay = self._relay
+        if relay is not None and (relay.usage is not None or exchange.streaming):
+            return self._used(relay)
         return self._estimate(0), True  # the provider has read the prompt
 
     def _break_off(self, error: ApiError) -> None:
@@ -385,7 +438,7 @@ class Attempt:
         if relay is not None and self.forwarded:
             failed.final = True
             failed.error.message = f"{name} broke off. {failure.message}"
-            failed.usage = relay.usage or self._estimate_stream(relay)
+            failed.usage, _ = self._used(relay)
         self.stop()
         return failed
 
@@ -398,13 +451,28 @@ class Attempt:
     # Money
 
     def _cost(self, usage: Usage, estimated: bool) -> int:
+        if usage.absurd:
+            return self._hold.amount
         price = self.target.price
         cost = price.cost(usage) if price is not None else 0
         return min(cost, self._hold.amount) if estimated and self._hold.amount else cost
 
     def _estimate(self, answer_bytes: int) -> Usage:
-        prompt = max(1, len(self._record.raw) // _BYTES_PER_TOKEN)
+        prompt = max(1, self._request.prompt_bytes // _BYTES_PER_TOKEN)
         return Usage(prompt, max(1, answer_bytes // _BYTES_PER_TOKEN))
+
+    def _used(self, relay: StreamRelay) -> tuple[Usage, bool]:
+        """What a stream has used, and whether that is an estimate."""
+        usage = relay.usage
+        if usage is None or usage.absurd:
+            return self._instead(usage, self._estimate_stream(relay)), True
+        return usage, False
+
+    @staticmethod
+    def _instead(usage: Usage | None, estimate: Usage) -> Usage:
+        """An estimate in place of figures that are not there or cannot be true."""
+        estimate.absurd = usage is not None
+        return estimate
 
     def _estimate_stream(self, relay: StreamRelay) -> Usage:
         usage = self._estimate(0)

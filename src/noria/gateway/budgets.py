@@ -13,6 +13,7 @@ never counts the same money twice.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -332,9 +333,11 @@ class BudgetLeases:
             )  # fmt: skip
         ends = budget.budget.window.end(utc_now())
         until = f" It opens again at {ends:%Y-%m-%d %H:%M} UTC." if ends else ""
+        seconds = max(1, math.ceil((ends - utc_now()).total_seconds())) if ends else None
         return ApiError(
-            429, "budget_exhausted", f"The budget of {of} ({budget.budget}) is used up.{until}"
-        )
+            429, "budget_exhausted", f"The budget of {of} ({budget.budget}) is used up.{until}",
+            retry_after=seconds,
+        )  # fmt: skip
 
     async def _take_in_now(self) -> None:
         try:

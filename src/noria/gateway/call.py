@@ -278,7 +278,10 @@ class Call:
                 are budgets.
         """
         request, gateway, price = self._request, self._gateway, target.price
-        prompt = len(self._record.raw) + target.allowance
+        prompt = request.prompt_bytes + target.allowance
+        if request.has_parts:
+            prompt += request.images * (target.image_allowance or 0)
+            prompt += request.audios * (target.audio_allowance or 0)
         limit = (request.limit or gateway.default_max_tokens) if request.endpoint.is_chat else 0
         output, seconds = limit * request.choices, gateway.total_seconds
         amount = price.bound(prompt, output, seconds) if price is not None else 0
@@ -292,7 +295,7 @@ class Call:
                 param="model",
             )  # fmt: skip
         if amount > 0:
-            unbounded = request.unbounded(target.image_allowance)
+            unbounded = request.unbounded(target.image_allowance, target.audio_allowance)
             if unbounded is not None:
                 field, why = unbounded
                 raise ApiError(
@@ -300,7 +303,4 @@ class Call:
                     f"{field} cannot be used under a money budget: {why}.",
                     param=field,
                 )  # fmt: skip
-            if target.image_allowance:
-                prompt += request.images() * target.image_allowance
-                amount = price.bound(prompt, output, seconds)
         return prompt, limit, amount

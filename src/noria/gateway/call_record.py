@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from noria.errors import ApiError, StoreUnavailable
+from noria.gateway.adaptations import Changes
 from noria.gateway.request import Request
 from noria.gateway.reservation import Hold
 from noria.gateway.stream import StreamRelay
@@ -54,6 +55,8 @@ class CallRecord:
         self.at_ns = time.time_ns()
         self.request: Request | None = None
         self.attempts = 0
+        self.adapted: Changes = {}
+        """Fields that the model does not take, and what was sent in their stead."""
 
     def hold(self, target: Target, hold: Hold) -> tuple[int, bytes]:
         """The hold of one attempt, to be written before its first byte goes upstream.
@@ -124,6 +127,8 @@ class CallRecord:
             meta["overrun"] = True
         if estimated:
             meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
+        if self.adapted:
+            meta["attrs"] = meta.get("attrs", {}) | {"adapted": self.adapted}
         if error is not None:
             meta["code"], meta["error"] = error.code, error.message
         return frame(meta, (answer if self.content else b"",))

@@ -15,13 +15,14 @@ from typing import Protocol
 
 from noria.config import Config
 from noria.errors import ApiError
+from noria.gateway.adaptations import Adaptations
 from noria.gateway.budgets import BudgetLeases
 from noria.gateway.call import Call
 from noria.gateway.call_record import CallRecord
 from noria.gateway.group_commit import GroupCommit
 from noria.gateway.key_cache import KeyCache
 from noria.gateway.rate_limits import Limits, Quota
-from noria.gateway.request import Request, read_request
+from noria.gateway.request import Request, check_limit, read_request
 from noria.gateway.routing import Breakers
 from noria.http.client import HTTPClient
 from noria.http.sink import ResponseSink
@@ -85,6 +86,7 @@ class Gateway:
         self.catalogue = catalogue
         self.keys = keys
         self.breakers = Breakers(config.routing)
+        self.adaptations = Adaptations()
         self.leases = leases
         self.limits = limits
         self.upstreams = upstreams
@@ -139,12 +141,14 @@ class Gateway:
                 route = self.catalogue.resolve(request.model)
                 if route.record_content is False:
                     record.content = False
+                if request.unlimited:
+                    check_limit(request, route.targets)
             if key.models is not None and (context is None or context.app is None):
                 authorise(key, request.model)  # else the key was let into the application
             quota, counted = Quota.of_key(key), None
             if quota is not None:
                 within = context is not None and context.counted
-                counted = self.limits.count_in(quota, len(raw) // 4, within=within)
+                counted = self.limits.count_in(quota, request.prompt_bytes // 4, within=within)
         except ApiError as refusal:
             record.refused(refusal)
             sink.fail(record.headers(), refusal)

@@ -12,6 +12,8 @@ import orjson
 from noria.errors import ApiError, NoriaError, internal_error
 from noria.http.sink import BufferedSink
 from noria.models.endpoint import Endpoint
+from noria.models.refusal import Refusal
+from noria.models.wire import events, read_json
 from noria.tracing import blocked_loop
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ async def complete(
         NoriaError: the gateway's own event loop is stopped until this is through.
     """
     pieces = [piece async for piece in _pieces(context, endpoint, orjson.dumps(fields))]
-    answer: dict[str, Any] = orjson.loads(b"".join(pieces))
+    answer: dict[str, Any]
+    answer, _ = read_json(b"".join(pieces))
     return answer
 
 
@@ -47,18 +50,14 @@ async def stream(context: CallContext, fields: dict[str, Any]) -> AsyncIterator[
     """
     rest = b""
     async for piece in _pieces(context, Endpoint.CHAT, orjson.dumps(fields | {"stream": True})):
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if not line.startswith(b"data:"):
-                continue
-            data = line[5:].strip()
-            if data == b"[DONE]":
-                continue
-            event = orjson.loads(data)
-            if "error" in event:
-                error = event["error"]
-                raise ApiError(502, error.get("code") or "upstream_error", str(error["message"]))
-            yield event
+        whole, end, rest = (rest + piece).rpartition(b"\n\n")
+        for data in events(whole + end):
+            event, _ = read_json(data)
+            refusal = Refusal.within(event)
+            if refusal is not None:
+                raise ApiError(502, refusal.code or "upstream_error", refusal.message)
+            if isinstance(event, dict):
+                yield event
 
 
 async def _pieces(context: CallContext, endpoint: Endpoint, body: bytes) -> AsyncIterator[bytes]:

@@ -6,15 +6,17 @@ else is the upstream's to judge and passes through unchanged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
 
 from noria.errors import ApiError
+from noria.gateway.adaptations import Changes
 from noria.models import Target
 from noria.models.endpoint import Endpoint
 
-__all__ = ["Request", "read_object", "read_request"]
+__all__ = ["Request", "check_limit", "read_object", "read_request"]
 
 _MOST_CHOICES: Final = 128
 _MOST_MESSAGES: Final = 100_000
@@ -27,8 +29,8 @@ class Request:
     """A request as it was read: the caller's JSON and what the pipeline needs of it."""
 
     __slots__ = (
-        "choices", "endpoint", "fields", "has_parts", "limit", "model", "raw", "stream",
-        "wants_usage",
+        "audios", "choices", "endpoint", "fields", "has_parts", "images", "limit", "model",
+        "prompt_bytes", "raw", "stream", "unlimited", "wants_usage",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, raw: bytes, fields: dict[str, Any], model: str) -> None:
@@ -42,12 +44,21 @@ class Request:
         self.limit: int | None = None
         """The most tokens that the caller wants for each choice."""
         self.choices = 1
+        self.unlimited = False
+        """Whether the caller asks for no limit by `max_tokens: -1`, which some servers know."""
         self.has_parts = False
         """Whether a message's content is a list of parts."""
+        self.images = 0
+        """How many images the messages carry."""
+        self.audios = 0
+        """How many pieces of sound they carry."""
+        self.prompt_bytes = len(raw)
+        """The bytes of the request without those of its images and its sound, whose tokens do not
+        hang on how many bytes they have."""
 
-    def payload(self, target: Target, limit: int | None) -> bytes:
-        """The JSON for one target: its own model name, the limit that was reserved for,
-        and usage asked for in a stream."""
+    def payload(self, target: Target, limit: int | None, changes: Changes) -> bytes:
+        """The JSON for one target: its own model name, the limit that was reserved for, usage asked
+        for in a stream, and the changes that its model wants."""
         fields = self.fields.copy()
         fields["model"] = target.model
         if limit is not None and limit != self.limit:
@@ -57,9 +68,26 @@ class Request:
         if self.stream and target.upstream.usage_in_stream:
             options = self.fields.get("stream_options") or {}
             fields["stream_options"] = options | {"include_usage": True}
+        if changes:
+            for name, instead in changes.items():
+                if instead is not None and fields.get(name) is not None:
+                    fields.setdefault(instead, fields[name])
+                if name != "temperature" or fields.get(name) != 1:
+                    fields.pop(name, None)
         return orjson.dumps(fields)
 
-    def unbounded(self, image_allowance: int | None) -> tuple[str, str] | None:
+    def changed(self, changes: Changes) -> Changes:
+        """Those of the changes that make a difference to what the caller has sent."""
+        fields = self.fields
+        return {
+            name: instead
+            for name, instead in changes.items()
+            if fields.get(name) is not None and (name != "temperature" or fields[name] != 1)
+        }
+
+    def unbounded(
+        self, image_allowance: int | None, audio_allowance: int | None
+    ) -> tuple[str, str] | None:
         """The field whose cost has no bound, with the reason, where there is one."""
         fields = self.fields
         if not self.has_parts and _COSTLY.isdisjoint(fields):
@@ -84,7 +112,11 @@ class Request:
                 continue
             for part in content:
                 kind = part.get("type") if isinstance(part, dict) else None
-                if kind in ("text", "refusal") or (kind == "image_url" and image_allowance):
+                if kind in ("text", "refusal"):
+                    continue
+                if kind == "image_url" and image_allowance is not None:
+                    continue
+                if kind == "input_audio" and audio_allowance is not None:
                     continue
                 return (
                     f"messages[{number}].content",
@@ -92,16 +124,24 @@ class Request:
                 )
         return None
 
-    def images(self) -> int:
-        """How many images the messages carry."""
-        if not self.has_parts:
-            return 0
-        return sum(
-            isinstance(part, dict) and part.get("type") == "image_url"
-            for message in self.fields.get("messages") or ()
-            if isinstance(message.get("content"), list)
-            for part in message["content"]
-        )
+    def count_media(self) -> None:
+        """Count the images and the sound of the messages, and their bytes."""
+        for message in self.fields["messages"]:
+            content = message.get("content")
+            for part in content if isinstance(content, list) else ():
+                kind = part.get("type") if isinstance(part, dict) else None
+                if kind == "image_url":
+                    self.images += 1
+                    image = part.get("image_url")
+                    held = image.get("url") if isinstance(image, dict) else image
+                elif kind == "input_audio":
+                    self.audios += 1
+                    sound = part.get("input_audio")
+                    held = sound.get("data") if isinstance(sound, dict) else sound
+                else:
+                    continue
+                if isinstance(held, str):
+                    self.prompt_bytes -= len(held)
 
 
 def _limit_field(fields: dict[str, Any], target: Target) -> str:
@@ -147,6 +187,19 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     return request
 
 
+def check_limit(request: Request, targets: Sequence[Target]) -> None:
+    """Check that `max_tokens: -1` goes to servers that know what it means.
+
+    Raises:
+        ApiError: 400 `invalid_value`.
+    """
+    if all(target.provider in _UNLIMITED for target in targets):
+        return
+    for name in _LIMITS:
+        if request.fields.get(name) == -1:
+            raise _invalid(name, _COUNT[2], -1)
+
+
 def _read_chat(request: Request, fields: dict[str, Any]) -> None:
     messages = fields.get("messages")
     if not isinstance(messages, list) or not 0 < len(messages) <= _MOST_MESSAGES:
@@ -163,9 +216,16 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
         if name in _OPTIONAL and value is not None:
             types, within, what = _OPTIONAL[name]
             if type(value) not in types or (within and not within[0] <= value <= within[1]):
+                if name in _LIMITS and type(value) is int and value == -1:
+                    continue  # Whether the model's server knows it is seen when it is found.
                 raise _invalid(name, what, value)
+    if request.has_parts:
+        request.count_media()
     request.choices = fields.get("n") or 1
     limit, other = fields.get("max_tokens"), fields.get("max_completion_tokens")
+    if limit == -1 or other == -1:
+        request.unlimited = True
+        limit, other = (one if one != -1 else None for one in (limit, other))
     request.limit = max(limit, other) if limit and other else limit or other
     if fields.get("stream"):
         request.stream = True
@@ -189,6 +249,9 @@ def _has_parts(number: int, message: Any) -> bool:
     return isinstance(content, list)
 
 
+_LIMITS: Final = ("max_tokens", "max_completion_tokens")
+_UNLIMITED: Final = ("llamacpp", "lmstudio", "ollama")
+"""Servers that take a limit of -1 for none."""
 _COUNT: Final = ((int,), (1, 2**31), "a whole number of at least 1")
 _OPTIONAL: Final[dict[str, tuple[tuple[type, ...], tuple[int, int] | None, str]]] = {
     "stream": ((bool,), None, "true or false"),

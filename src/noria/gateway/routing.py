@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from typing import Final
 from noria.config import Routing
 from noria.models import Route, Target
 
-__all__ = ["Breaker", "Breakers", "backoff", "order", "parse_retry_after"]
+__all__ = ["MOST_PATIENCE_SECONDS", "Breaker", "Breakers", "backoff", "order", "parse_retry_after"]
 
-_MOST_PATIENCE_SECONDS: Final = 20.0
+MOST_PATIENCE_SECONDS: Final = 20.0
+"""A server that asks for a longer pause is not asked again: the next target is."""
+_LONGEST_SECONDS: Final = 1e9
 
 
 class Breaker:
@@ -84,8 +87,8 @@ def backoff(retry: int, base: float, retry_after: float | None) -> float:
     each time, drawn at random between half and the whole so that callers do not come back
     together."""
     if retry_after is not None:
-        return min(retry_after, _MOST_PATIENCE_SECONDS)
-    return float(min(base * 2 ** (retry - 1), _MOST_PATIENCE_SECONDS)) * random.uniform(0.5, 1)  # noqa: S311
+        return min(retry_after, MOST_PATIENCE_SECONDS)
+    return float(min(base * 2 ** (retry - 1), MOST_PATIENCE_SECONDS)) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def parse_retry_after(text: str | None) -> float | None:
@@ -93,10 +96,11 @@ def parse_retry_after(text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return max(0.0, float(text))
+        seconds = float(text)
+        return None if math.isnan(seconds) else min(max(0.0, seconds), _LONGEST_SECONDS)
     except ValueError:
         pass
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -7,16 +7,17 @@ did not ask for it, and the end of the stream is kept back until it stands in th
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from noria.gateway.stream_scan import plain_delta_prefix
 from noria.models import usage_of
-from noria.models.wire import CARRIAGE_RETURN, LINE_FEED, data_of
+from noria.models.completion import written_in
+from noria.models.refusal import Refusal
+from noria.models.wire import BOM, CARRIAGE_RETURN, LINE_FEED, data_of, read_json
 from noria.models.wire import events as data_of_events
 from noria.types import Usage
 
@@ -24,8 +25,10 @@ __all__ = ["StreamRelay", "Written"]
 
 _MOST_EVENT_BYTES: Final = 4 * 1024 * 1024
 _DONE: Final = b"data: [DONE]\n\n"
+_DONE_TEXTS: Final = (b"[DONE]", b'"[DONE]"')
 _OTHER_LINES: Final = (b":", b"event:", b"id:", b"retry:")
-_loads: Final = orjson.loads
+_FIELDS: Final = re.compile(rb"(?:[A-Za-z][\w.-]*(?::[^\n]*)?(?:\n|$))+")
+"""Lines that are fields, whatever their names."""
 
 
 class StreamRelay:
@@ -40,6 +43,14 @@ class StreamRelay:
         self._wants_usage = wants_usage
         self._choices = choices
         self._tail = b""
+        self._after_return = False
+        """Whether the last byte was a carriage return, so that a line feed ends no further line."""
+        self._mended = b""
+        """The event that was looked at last, where it could not go on as it came."""
+        self._broken_at = 0
+        """Where in the piece that came last the event stood that broke it."""
+        self._rest = b""
+        """The last event, of a stream that ended without a blank line."""
         self.kept: list[bytes] = []
         """The events, as they came."""
         self.usage: Usage | None = None
@@ -48,6 +59,8 @@ class StreamRelay:
         """Whether nothing more is read of it."""
         self.error: str | None = None
         """What broke it, when the upstream itself said so or sent what is no event."""
+        self.refusal: Refusal | None = None
+        """The upstream's own words, where it said so."""
 
     @property
     def complete(self) -> bool:
@@ -61,10 +74,10 @@ class StreamRelay:
         """Take the next bytes from the upstream. Gives what is to go to the caller."""
         if self.over:
             return b""
+        if self._after_return or CARRIAGE_RETURN in data:
+            data = self._unix_lines(data)
         if self._tail:
             data = self._tail + data
-        if CARRIAGE_RETURN in data:
-            data = data.replace(b"\r\n", b"\n")
         end = data.rfind(b"\n\n") + 2
         if end < 2:
             self._tail = data
@@ -73,22 +86,43 @@ class StreamRelay:
             return b""
         self._tail = data[end:]
         events = data[:end]
+        if not self.kept and events.startswith(BOM):
+            events = events[len(BOM) :]
         passed = self._look(events)
-        self.kept.append(events if self.error is None else passed)
+        self.kept.append(events if self.error is None else events[: self._broken_at])
         return passed
 
     def end(self) -> None:
         """The upstream's answer is over. Without `[DONE]` it counts if every choice finished."""
         if self.over:
             return
+        if self._tail.strip():
+            # Some servers leave the last blank line out. An event that was cut is none.
+            last = self._tail.rstrip() + b"\n\n"
+            self._tail = b""
+            try:
+                read_json(data_of(last).strip())
+            except ValueError:
+                last = last if data_of(last).strip() in _DONE_TEXTS else b""
+            self._rest = self._look(last)
+            self.kept.append(last)
+            if self.over:
+                return
         self.over = True
         if self.written().finished < self._choices:
             self.error = "The upstream server's stream ended before the answer did."
 
     @property
     def last_bytes(self) -> bytes:
-        """The `[DONE]` event, sent after the end record is durable."""
-        return _DONE
+        """The `[DONE]` event, sent after the end record is durable, with what came beside it."""
+        return self._rest + _DONE
+
+    def _unix_lines(self, data: bytes) -> bytes:
+        """The same with lines that end as most do: CRLF and CR end lines too."""
+        if self._after_return and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_return = data.endswith(b"\r")
+        return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def written(self) -> Written:
         """What the stream has given so far."""
@@ -107,39 +141,59 @@ class StreamRelay:
                 blank = events.find(b"\n\n", at)
                 end = blank + 2 if blank >= 0 else len(events)
                 event = events[at:end]
-                if self._passes(event.rstrip(b"\n")):
-                    passed.append(event)
+                if self._passes(event.strip(b"\n")):
+                    passed.append(self._mended or event)
+                elif self.error is not None:
+                    self._broken_at = at
             at = end
         return b"".join(passed)
 
     def _passes(self, event: bytes) -> bool:
         """Look at one event closely. Tells whether it may be passed on."""
+        self._mended = b""
         if LINE_FEED not in event and event.startswith(b"data:"):  # as nearly all are
             text = event[5:].strip()
-        elif event and not event.startswith((b"data:", *_OTHER_LINES)):
-            self._break("The upstream server sent what is no event stream.")
-            return False
         elif not event.startswith(b"data:") and b"\ndata:" not in event:
-            return True
+            if not event or event.startswith(_OTHER_LINES):
+                return True  # Comments and the like go on.
+            if _FIELDS.fullmatch(event) is None or b"{" in event:
+                self._break("The upstream server sent what is no event stream.")
+            return False  # Fields that nobody knows are to be ignored.
         else:
             text = data_of(event).strip()
-        if text == b"[DONE]":
+        if not text:
+            return False
+        if text in _DONE_TEXTS:
             self.over = True
             return False
         try:
-            chunk: Any = _loads(text)
-            choices = chunk.get("choices")
-        except (orjson.JSONDecodeError, AttributeError):
+            chunk, read = read_json(text)
+        except ValueError:
             self._break("The upstream server sent an event that is not JSON.")
             return False
-        if chunk.get("usage"):
-            self.usage = usage_of(chunk)
-            if not choices:
-                return self._wants_usage
-        if not choices and "error" in chunk:
+        self._mended = b"" if read is text else b"data: %b\n\n" % read.replace(b"\n", b" ")
+        refusal = Refusal.within(chunk)
+        if refusal is not None:
+            self.refusal = refusal
             self._break("The upstream server failed in mid-answer.")
             return False
-        if self.first_token_ns is None and any(map(_carries, choices or ())):
+        if isinstance(chunk, dict):
+            return self._notes(chunk)
+        if chunk is not None:
+            self._break("The upstream server sent an event that is no JSON object.")
+        return False
+
+    def _notes(self, chunk: dict[str, Any]) -> bool:
+        """Take what must be known from a chunk. Tells whether it may be passed on."""
+        choices = chunk.get("choices")
+        usage = usage_of(chunk)
+        if usage is not None:
+            self.usage = usage
+            if not choices:
+                return self._wants_usage
+        if not isinstance(choices, list):
+            return True
+        if self.first_token_ns is None and any(map(_carries, choices)):
             self.first_token_ns = time.monotonic_ns()
         return True
 
@@ -159,24 +213,30 @@ class Written:
         """Read it from the events, as they came."""
         written = cls()
         for data in data_of_events(b"".join(events)):
-            for choice in _loads(data).get("choices") or ():
-                written.pieces += _carries(choice)
-                written.text_bytes += len(_text(_delta(choice)))
+            try:
+                chunk, _ = read_json(data)
+            except ValueError:
+                continue
+            choices = chunk.get("choices") if isinstance(chunk, dict) else None
+            for choice in choices if isinstance(choices, list) else ():
+                text = _generated(choice)
+                written.pieces += bool(text)
+                written.text_bytes += len(text.encode("utf-8", "replace"))
                 written.finished += bool(isinstance(choice, dict) and choice.get("finish_reason"))
         return written
 
 
 def _carries(choice: Any) -> bool:
     """Whether a part of an answer is in it."""
-    delta = _delta(choice)
-    return bool(_text(delta) or delta.get("tool_calls"))
+    return bool(_generated(choice))
 
 
-def _text(delta: dict[str, Any]) -> str:
-    text = delta.get("content") or delta.get("reasoning_content")
+def _generated(choice: Any) -> str:
+    """What a choice of a chunk adds to an answer."""
+    if not isinstance(choice, dict):
+        return ""
+    delta = choice.get("delta")
+    if isinstance(delta, dict):
+        return written_in(delta)
+    text = choice.get("text")  # as in a legacy completion
     return text if isinstance(text, str) else ""
-
-
-def _delta(choice: Any) -> dict[str, Any]:
-    delta = choice.get("delta") if isinstance(choice, dict) else None
-    return delta if isinstance(delta, dict) else {}

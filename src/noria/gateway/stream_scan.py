@@ -19,6 +19,8 @@ __all__ = ["plain_delta_prefix"]
 _LAST: Final = b"\n\ndata: [DONE]"
 _BETWEEN: Final = b"\n\ndata: "
 _CONTENT: Final = b'"content":'
+_ERROR: Final = b'"error"'
+_USED: Final = b'"prompt_tokens"'
 _FEW: Final = 4
 """Up to as many texts are not worth the trouble."""
 _loads: Final = orjson.loads
@@ -29,7 +31,10 @@ _usage: Final = methodcaller("get", "usage")
 def plain_delta_prefix(events: bytes) -> int:
     """Return the length in bytes of the longest prefix of whole events that are plain content
     deltas (no usage, no error, choices not empty). There may be more of them than are found."""
-    return _alike(events) or _listed(events)
+    count = _alike(events) or _listed(events)
+    if count and (events.find(_ERROR, 0, count) >= 0 or events.find(_USED, 0, count) >= 0):
+        return 0  # An error, or usage that stands where few servers put it: each is looked at.
+    return count
 
 
 def _alike(events: bytes) -> int:

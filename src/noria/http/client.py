@@ -39,7 +39,8 @@ class ConnectionPool:
         host = upstream.host if ":" not in upstream.host else f"[{upstream.host}]"
         lines = [b"host: %b:%d" % (host.encode("idna"), upstream.port)]
         lines += [b"%b: %b" % header for header in upstream.headers]
-        lines += [b"content-type: application/json", b"content-length: "]
+        lines += [b"accept-encoding: identity", b"content-type: application/json"]
+        lines += [b"content-length: "]
         self._prefix = b" " + upstream.prefix.encode()
         self._head = b" HTTP/1.1\r\n" + b"\r\n".join(lines)
 

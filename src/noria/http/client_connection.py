@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
+from noria.http.unpacking import Unpacking
+
 if TYPE_CHECKING:
     from noria.http.client import ConnectionPool
 
@@ -45,8 +47,9 @@ class Exchange:
     """
 
     __slots__ = (
-        "_on_end", "body", "connecting", "deadline", "ends_at", "fresh", "link", "on_stream",
-        "paused", "retry_after", "stall", "started", "status", "streaming",
+        "_on_end", "_unpack", "body", "connecting", "deadline", "ends_at", "fresh", "link",
+        "on_stream", "paused", "retry_after", "should_retry", "stall", "started", "status",
+        "streaming",
     )  # fmt: skip
 
     def __init__(
@@ -63,6 +66,10 @@ class Exchange:
         self.connecting: asyncio.Task[None] | None = None
         self.status = 0
         self.retry_after: str | None = None
+        self.should_retry: str | None = None
+        """What `x-should-retry` says."""
+        self._unpack: Unpacking | None = None
+        """Of an answer that came compressed."""
         self.body = b""
         """The answer, when it is complete and was not streamed."""
         self.streaming = False
@@ -109,9 +116,12 @@ class Exchange:
     def head(self, status: int, headers: Mapping[bytes, bytes]) -> None:
         """The headers are complete, and it was no interim answer's."""
         self.status = status
-        if status != 200:
-            retry_after = _value(headers, b"retry-after")
-            self.retry_after = None if retry_after is None else retry_after.decode("latin-1")
+        coding = _value(headers, b"content-encoding")
+        if coding is not None:
+            self._unpack = Unpacking.of(coding, _MOST_ANSWER_BYTES)
+        if not 200 <= status < 300:
+            self.retry_after = _retry_after(headers)
+            self.should_retry = _text(headers, b"x-should-retry")
         elif self.on_stream is not None:
             content_type = _value(headers, b"content-type") or b""
             self.streaming = b"event-stream" in content_type.lower()
@@ -120,6 +130,15 @@ class Exchange:
         """Of a stream, hand on what has come together."""
         data = b"".join(pieces)
         pieces.clear()
+        if data and self._unpack is not None:
+            try:
+                data = self._unpack.feed(data)
+            except ValueError as unreadable:
+                link = self.link
+                self.fail("upstream_malformed", str(unreadable))
+                if link is not None:
+                    link.drop()
+                return
         if data and self.on_stream is not None:
             self.on_stream(data)
 
@@ -130,6 +149,13 @@ class Exchange:
         else:
             self.body = b"".join(pieces)
             pieces.clear()
+            if self._unpack is not None:
+                try:
+                    self.body = self._unpack.feed(self.body)
+                except ValueError as unreadable:
+                    self.body = b""
+                    if 200 <= self.status < 300:
+                        self.fail("upstream_malformed", str(unreadable))
         self.link = None
         self._end(None)
 
@@ -181,6 +207,19 @@ class Ending:
 
 def _value(headers: Mapping[bytes, bytes], name: bytes) -> bytes | None:
     return next((value for named, value in headers.items() if named.lower() == name), None)
+
+
+def _text(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
+    value = _value(headers, name)
+    return None if value is None else value.decode("latin-1").strip()
+
+
+def _retry_after(headers: Mapping[bytes, bytes]) -> str | None:
+    """What `Retry-After` says, or `retry-after-ms`, which some servers send in its stead."""
+    milliseconds = _text(headers, b"retry-after-ms")
+    if milliseconds is not None and milliseconds.isdecimal() and len(milliseconds) < 16:
+        return str(int(milliseconds) / 1000)
+    return _text(headers, b"retry-after")
 
 
 class ClientConnection(asyncio.Protocol):

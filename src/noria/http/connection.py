@@ -409,8 +409,7 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
 
 def _error_headers(error: ApiError) -> Headers:
     headers = [_JSON]
-    if error.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % error.retry_after))
+    headers += [(name.encode(), value.encode()) for name, value in error.headers()]
     if error.status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     return headers

@@ -85,6 +85,8 @@ class Target:
     """Prompt tokens that the server may add to what is sent (a chat template, say)."""
     image_allowance: int | None
     """The most tokens that one image can cost; None where nobody knows."""
+    audio_allowance: int | None
+    """The same for one piece of sound."""
     capabilities: Capabilities
     concurrency: int | None
     rpm: int | None
@@ -220,6 +222,7 @@ class Catalogue:
             local=True,
             allowance=_TEMPLATE_TOKENS,
             image_allowance=None,
+            audio_allowance=None,
             capabilities=local_capabilities(model, self._config.engines.context),
             concurrency=None,
             rpm=None,
@@ -245,6 +248,7 @@ class Catalogue:
             local=False,
             allowance=settings.prompt_allowance,
             image_allowance=settings.image_allowance,
+            audio_allowance=settings.audio_allowance,
             capabilities=Capabilities(chat=not embedding, embeddings=embedding, context=context),
             concurrency=settings.concurrency,
             rpm=settings.rpm,

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from noria.models.wire import events
+from noria.models.completion import said_in
+from noria.models.wire import events, read_json
 
 __all__ = ["assemble", "join"]
 
@@ -49,8 +50,8 @@ def _parsed(found: list[bytes]) -> list[Any]:
         return together
     each = []
     for data in found:
-        with suppress(orjson.JSONDecodeError):
-            each.append(orjson.loads(data))
+        with suppress(ValueError):
+            each.append(read_json(data)[0])
     return each
 
 
@@ -71,7 +72,7 @@ def join(chunks: Iterable[dict[str, Any]]) -> dict[str, Any]:
                 _add_choice(choices, part)
     if choices or "error" not in reply:
         reply["object"] = "chat.completion"
-        reply["choices"] = [_whole(choices[index]) for index in sorted(choices)]
+        reply["choices"] = [_finished(choices[index]) for index in sorted(choices)]
     return reply
 
 
@@ -108,7 +109,7 @@ def _add_logprobs(choice: dict[str, Any], piece: dict[str, Any]) -> None:
 
 
 def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Join one piece to a message: texts are appended, tool calls are matched by index."""
+    """Join one piece to a message: texts are appended, tool calls are put together."""
     for key, value in delta.items():
         if value is None:
             continue
@@ -117,6 +118,8 @@ def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
             known.pieces.append(value)
         elif key == "tool_calls" and isinstance(value, list):
             _add_tool_calls(message.setdefault("tool_calls", []), value)
+        elif key == "content" and isinstance(value, list):
+            _add_parts(message, value)
         elif key in ("role", "id", "type", "name"):
             message[key] = value
         elif isinstance(value, str) and isinstance(known, str):
@@ -129,17 +132,88 @@ def _add_delta(message: dict[str, Any], delta: dict[str, Any]) -> None:
             message[key] = value
 
 
+def _add_parts(message: dict[str, Any], parts: list[Any]) -> None:
+    """Join content that comes as parts: text is text, thinking is `reasoning_content` as with
+    other servers, and what is neither is kept under `content_parts`."""
+    for part in parts:
+        said, thought = said_in([part])
+        if said:
+            _add_delta(message, {"content": said})
+        if thought:
+            _add_delta(message, {"reasoning_content": thought})
+        if not said and not thought and isinstance(part, dict) and part.get("type") != "text":
+            message.setdefault("content_parts", []).append(part)
+
+
 def _add_tool_calls(calls: list[dict[str, Any]], pieces: list[Any]) -> None:
-    """Put each piece where its index says. Indices may leave gaps, so calls stay in the order in
-    which they first came, and the index itself is no part of the finished call."""
+    """Join the pieces of tool calls. A call is known by its index, and by its id where servers give
+    every call the same index or none; without either a piece belongs to the call before it, unless
+    it names a function. Indices may leave gaps, so calls stay in the order in which they first
+    came; the index itself is no part of the finished call."""
     for piece in pieces:
         if not isinstance(piece, dict):
             continue
-        index = piece.get("index", len(calls))
-        while len(calls) <= index < _MOST_TOOL_CALLS:
-            calls.append({})
-        if 0 <= index < len(calls):
-            _add_delta(calls[index], {k: v for k, v in piece.items() if k != "index"})
+        call = _call_of(calls, piece)
+        if call is None:
+            if len(calls) >= _MOST_TOOL_CALLS:
+                continue
+            call = {}
+            calls.append(call)
+        _add_call(call, piece)
+
+
+def _call_of(calls: list[dict[str, Any]], piece: dict[str, Any]) -> dict[str, Any] | None:
+    """The call that a piece goes on with; None where it begins one."""
+    index, identity = piece.get("index"), piece.get("id")
+    if isinstance(index, bool) or not isinstance(index, int):
+        index = None
+    if isinstance(identity, str) and identity:
+        same = [call for call in calls if call.get("id") == identity]
+        if index is None:
+            return same[-1] if same else None
+        for call in same:
+            if call.get("index") == index:
+                return call
+        for call in reversed(calls):
+            if call.get("index") == index:
+                return None if call.get("id") else call
+        return None
+    if index is None:
+        function = piece.get("function")
+        named = isinstance(function, dict) and function.get("name")
+        return calls[-1] if calls and not named else None
+    # Of several calls under one index the last is the one that goes on.
+    return next((call for call in reversed(calls) if call.get("index") == index), None)
+
+
+def _add_call(call: dict[str, Any], piece: dict[str, Any]) -> None:
+    for key, value in piece.items():
+        if value is None or (value == "" and key in ("id", "type")):
+            continue
+        if key == "function" and isinstance(value, dict):
+            function = call.setdefault("function", {})
+            _add_delta(function, _function(value))
+        elif key == "index":
+            call.setdefault("index", value)
+        else:
+            _add_delta(call, {key: value})
+
+
+def _function(piece: dict[str, Any]) -> dict[str, Any]:
+    """A piece of a function's name and arguments: arguments may come as an object, and a name that
+    is empty is none."""
+    fields = {key: value for key, value in piece.items() if key != "name" or value}
+    arguments = fields.get("arguments")
+    if isinstance(arguments, dict | list):
+        fields["arguments"] = orjson.dumps(arguments).decode()
+    return fields
+
+
+def _finished(choice: dict[str, Any]) -> Any:
+    for call in choice["message"].get("tool_calls") or ():
+        if isinstance(call, dict):
+            call.pop("index", None)
+    return _whole(choice)
 
 
 def _whole(value: Any) -> Any:

@@ -1,17 +1,66 @@
-"""OpenAI's wire: what a reply says it used, and the events of a stream."""
+"""OpenAI's wire: what a reply says it used, and the events of a stream.
+
+What is valid is read on a short way. What is not quite, as many servers send it, is read all the
+same where there is one thing that it can mean.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+import orjson
+
 from noria.types import Usage
 
-__all__ = ["CARRIAGE_RETURN", "LINE_FEED", "data_of", "events", "usage_of"]
+__all__ = [
+    "BOM",
+    "CARRIAGE_RETURN",
+    "LINE_FEED",
+    "data_of",
+    "events",
+    "read_json",
+    "usage_of",
+]
 
+BOM: Final = b"\xef\xbb\xbf"
 CARRIAGE_RETURN: Final = 0x0D
 LINE_FEED: Final = 0x0A
 """As numbers: for a piece of bytes `in` raises and forgets an exception first."""
+
+_MOST_TOKENS: Final = 10**9
+"""No call has used as many: a provider that says so is wrong."""
+_MOST_COMPUTE_MS: Final = 1e9
+# An escape of JSON: a pair of surrogates, one that stands alone (the group), or any other.
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+
+
+def read_json(data: bytes) -> tuple[Any, bytes]:
+    """Read JSON that another program wrote.
+
+    A mark of byte order, halves of surrogate pairs, and bytes that are no UTF-8 (a text that was
+    cut between two bytes of a character) do not make it unreadable: each stands as U+FFFD.
+
+    Returns: the value, and the bytes that it was read from, mended where they had to be.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    try:
+        return orjson.loads(data), data
+    except orjson.JSONDecodeError:
+        mended = data.removeprefix(BOM).decode("utf-8", "replace").encode()
+        mended = _ESCAPE.sub(_whole_escape, mended)
+        return orjson.loads(mended), mended
+
+
+def _whole_escape(found: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if found[1] else found[0]
 
 
 def usage_of(reply: dict[str, Any]) -> Usage | None:
@@ -19,36 +68,76 @@ def usage_of(reply: dict[str, Any]) -> Usage | None:
 
     Providers differ in whether hidden reasoning is part of `completion_tokens`. Where the total
     is more than prompt and completion together, the rest is such reasoning and counts as output.
+    Figures that cannot be true make it `absurd`.
     """
     usage = reply.get("usage")
-    if not isinstance(usage, dict):
-        return None
+    if not isinstance(usage, dict) or not usage:
+        usage = _usage_elsewhere(reply)
+        if usage is None:
+            return None
     prompt: Any = usage.get("prompt_tokens")
     completion: Any = usage.get("completion_tokens")
     total: Any = usage.get("total_tokens")
     proper = type(prompt) is type(completion) is type(total) is int and prompt >= 0 <= completion
-    if proper and total == prompt + completion and len(usage) == 3:
+    if proper and total == prompt + completion <= _MOST_TOKENS and len(usage) == 3:
         return Usage(prompt, completion)  # All that many servers say.
-    if not isinstance(prompt, int):
+    return _read_usage(usage)
+
+
+def _usage_elsewhere(reply: dict[str, Any]) -> dict[str, Any] | None:
+    """Usage that stands where only some servers put it: in a choice, or in Groq's own field."""
+    choices = reply.get("choices")
+    holders = [reply.get("x_groq"), *(choices if isinstance(choices, list) else ())]
+    for holder in holders:
+        usage = holder.get("usage") if isinstance(holder, dict) else None
+        if isinstance(usage, dict) and usage:
+            return usage
+    return None
+
+
+def _read_usage(usage: dict[str, Any]) -> Usage | None:
+    given = usage.get("prompt_tokens")
+    if given is None:
+        given = usage.get("input_tokens")
+    if given is None:
         return None
-    if not proper:
-        prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-        total = _count(usage, "total_tokens")
+    made = usage.get("completion_tokens")
+    if made is None:
+        made = usage.get("output_tokens")
+    prompt, completion = _count(given), _count(made)
+    total = _count(usage.get("total_tokens"))
+    if prompt is None or completion is None or total is None:
+        return Usage(absurd=True)
     hidden = max(0, total - prompt - completion)
     found = Usage(prompt, completion + hidden)
     read = _details(usage, "prompt_tokens_details")
     written = _details(usage, "completion_tokens_details")
-    compute = usage.get("compute_ms", 0.0)
-    found.cached_tokens = _count(read, "cached_tokens") or _count(usage, "prompt_cache_hit_tokens")
-    found.cache_write_tokens = _count(read, "cache_write_tokens")
-    found.reasoning_tokens = max(hidden, _count(written, "reasoning_tokens"))
-    found.compute_ms = float(compute) if isinstance(compute, int | float) else 0.0
+    cached = (
+        _count(read.get("cached_tokens"))
+        or _count(usage.get("prompt_cache_hit_tokens"))
+        or _count(usage.get("cached_tokens"))
+        or 0
+    )
+    found.cached_tokens = min(cached, prompt)
+    stored = _count(read.get("cache_write_tokens")) or 0
+    found.cache_write_tokens = min(stored, prompt - found.cached_tokens)
+    thought = _count(written.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
+    found.reasoning_tokens = min(max(hidden, thought), found.output_tokens)
+    compute = usage.get("compute_ms")
+    if isinstance(compute, int | float) and not math.isnan(compute):
+        found.compute_ms = float(min(max(compute, 0), _MOST_COMPUTE_MS))
     return found
 
 
-def _count(table: dict[str, Any], key: str) -> int:
-    value = table.get(key)
-    return value if isinstance(value, int) and value > 0 else 0
+def _count(value: Any) -> int | None:
+    """A count of tokens, 0 where nothing is said; None for what can be none."""
+    if value is None:
+        return 0
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return math.ceil(value) if 0 <= value <= _MOST_TOKENS else None
 
 
 def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:
@@ -69,7 +158,7 @@ def events(stream: bytes) -> Iterator[bytes]:
     """
     if CARRIAGE_RETURN in stream:
         stream = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    for block in stream.split(b"\n\n"):
+    for block in stream.removeprefix(BOM).split(b"\n\n"):
         if block.startswith(b"data: ") and LINE_FEED not in block:  # as nearly all are
             data = block[6:]
         else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from noria.errors import ApiError, StoreUnavailable
 from noria.telemetry.otlp import Reading, failure, media_of, read, success
@@ -130,9 +130,7 @@ def receiving_routes(receiver: Receiver) -> list[BaseRoute]:
         except ApiError as refusal:
             if not media:
                 raise  # It cannot be told in an encoding that the caller reads.
-            answer: dict[str, Any] = {}
-            if refusal.retry_after is not None:
-                answer["retry-after"] = str(refusal.retry_after)
+            answer = dict(refusal.headers())
             return Response(failure(media, refusal), refusal.status, answer, media_type=media)
         return Response(success(media, reading.rejected), media_type=media)
 

@@ -73,9 +73,7 @@ def _apps(context: Context) -> Sequence[BaseRoute]:
 
 async def _refuse(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, ApiError)
-    headers = {}
-    if failure.retry_after is not None:
-        headers["retry-after"] = str(failure.retry_after)
+    headers = dict(failure.headers())
     return Response(
         orjson.dumps(failure.body()), failure.status, headers, media_type="application/json"
     )

@@ -18,6 +18,7 @@ from noria.apps.run.standalone import current_context, in_context
 from noria.apps.run.sync import iterate, wait
 from noria.errors import AnswerError, ApiError, NoriaError
 from noria.gateway.local_client import complete, stream
+from noria.models.completion import Completion, pieces_of
 from noria.models.endpoint import Endpoint
 
 __all__ = ["AnswerStream", "Model"]
@@ -26,6 +27,8 @@ T = TypeVar("T")
 
 _MOST_ROUNDS = 8
 """The most times that a model may call tools before it answers."""
+_MOST_PAUSE_SECONDS = 60
+"""Who is asked to wait for longer is told so instead."""
 
 
 class Model:
@@ -115,7 +118,8 @@ class Model:
 
         Raises:
             ApiError: the call was refused or failed.
-            AnswerError: the answer is not of the type, or the model went on calling tools.
+            AnswerError: the answer is not of the type, the model refused to give one, or it went
+                on calling tools. Asked for text, the words of its refusal are the answer.
             NoriaError: an argument cannot be used.
         """
         messages = make_messages(instructions, inputs, history, images)
@@ -196,16 +200,15 @@ class Model:
             fields = fields | {"tools": tools.described()}
         for _ in range(_MOST_ROUNDS):
             request = {"model": self.name, "messages": messages, **fields}
-            answer = await self._complete(Endpoint.CHAT, request)
-            choices = answer.get("choices") or [{}]
-            said = choices[0].get("message") or {}
-            calls = said.get("tool_calls")
-            if not calls:
-                return str(said.get("content") or "")
-            messages.append(
-                {"role": "assistant", "content": said.get("content"), "tool_calls": calls}
-            )
-            messages += await asyncio.gather(*(tools.call(made) for made in calls))
+            said = Completion.of(await self._complete(Endpoint.CHAT, request))
+            if said.refused and "response_format" in fields:
+                raise AnswerError(
+                    f"{self.name} refused: {said.text}", "Ask differently.", reply=said.text
+                )
+            if not said.tool_calls:
+                return said.text
+            messages.append(said.message)
+            messages += await asyncio.gather(*(tools.call(made) for made in said.tool_calls))
         raise AnswerError(
             f"{self.name} called tools {_MOST_ROUNDS} times and did not answer.",
             "Say in the instructions when to stop.",
@@ -222,9 +225,11 @@ class Model:
             except ApiError as refusal:
                 failure = refusal
             lasting = failure.status < 500 and failure.status != 429
-            if attempt == self.retries or lasting or failure.code == "budget_exhausted":
+            lasting = lasting or failure.code in ("budget_exhausted", "insufficient_quota")
+            pause = failure.retry_after or 0
+            if attempt == self.retries or lasting or pause > _MOST_PAUSE_SECONDS:
                 raise failure
-            await asyncio.sleep(failure.retry_after or 0)
+            await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
     def _too_slow(self) -> ApiError:
@@ -267,9 +272,9 @@ class AnswerStream(AsyncIterator[str]):
                     return
                 except TimeoutError:
                     raise model._too_slow() from None
-                for choice in event.get("choices") or ():
-                    if piece := (choice.get("delta") or {}).get("content"):
-                        yield piece
+                for piece in pieces_of(event):
+                    if said := piece.text or piece.refusal:
+                        yield said
 
 
 def _repair(reply: str, wrong: Unreadable) -> list[Message]:

@@ -18,6 +18,7 @@ import orjson
 
 from noria.errors import ApiError, NoriaError
 from noria.gateway.local_client import complete
+from noria.models.completion import Completion
 from noria.models.endpoint import Endpoint
 from noria.tracing import current, span
 from noria.types import Label, SpanKind, Status
@@ -231,9 +232,11 @@ def answer_of(response: bytes | None, kind: SpanKind, status: Status = Status.OK
         return f"({status})"
     said = orjson.loads(response)
     if kind is SpanKind.CHAT:
-        choices = said.get("choices") or [{}]
-        message = choices[0].get("message") or {}
-        said = message.get("content") or message.get("tool_calls") or ""
+        try:
+            answer = Completion.of(said)
+        except ApiError as failed:
+            return failed.message
+        said = answer.text or answer.tool_calls or ""
     if isinstance(said, str):
         return said
     return orjson.dumps(said, option=orjson.OPT_INDENT_2).decode()

@@ -20,6 +20,7 @@ from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.core import Applications, Gateway, authorise
 from noria.gateway.local_client import collect
 from noria.gateway.request import Request
+from noria.gateway.routing import parse_retry_after
 from noria.http.client import HTTPClient
 from noria.http.client_connection import Ending, Exchange, UpstreamFailure
 from noria.http.sink import BufferedSink, Headers, ResponseSink
@@ -280,7 +281,7 @@ def _said(exchange: Exchange, answer: bytes) -> ApiError:
             error["code"],
             error["message"],
             param=error["param"],
-            retry_after=int(exchange.retry_after) if exchange.retry_after else None,
+            retry_after=round(parse_retry_after(exchange.retry_after) or 0) or None,
         )
     except (ValueError, KeyError, TypeError):
         return ApiError(502, "app_failed", "The application's answer cannot be read.")

@@ -54,6 +54,10 @@ class Reply:
         """
         import orjson
 
+        from noria.models import usage_of
+        from noria.models.completion import pieces_of
+        from noria.models.refusal import Refusal
+
         begun = time.monotonic()
         request = {
             "model": self.model,
@@ -67,17 +71,18 @@ class Reply:
             if answer.status != 200:
                 raise _failure(answer)
             for event in _events(answer.pieces):
-                if "error" in event:
-                    raise NoriaError(str(event["error"].get("message")))
-                if usage := event.get("usage"):
-                    self.input_tokens = usage.get("prompt_tokens")
-                    self.output_tokens = usage.get("completion_tokens")
-                for choice in event.get("choices", ()):
-                    if piece := choice.get("delta", {}).get("content"):
+                if (refusal := Refusal.within(event)) is not None:
+                    raise NoriaError(refusal.message)
+                usage = usage_of(event)
+                if usage is not None and not usage.absurd:
+                    self.input_tokens = usage.input_tokens
+                    self.output_tokens = usage.output_tokens
+                for piece in pieces_of(event):
+                    if said := piece.text or piece.refusal:
                         if self.ttft_ms is None:
                             self.ttft_ms = 1000 * (time.monotonic() - begun)
-                        self.text += piece
-                        yield piece
+                        self.text += said
+                        yield said
         self.duration_ms = 1000 * (time.monotonic() - begun)
 
 
@@ -116,15 +121,13 @@ def _failure(answer: Answer) -> NoriaError:
 
 
 def _events(pieces: Iterator[bytes]) -> Iterator[dict[str, Any]]:
-    """The JSON of each server-sent event, up to `[DONE]`."""
-    import orjson
+    """The JSON of each server-sent event, as the door sends them."""
+    from noria.models.wire import events, read_json
 
     rest = b""
     for piece in pieces:
-        *lines, rest = (rest + piece).split(b"\n")
-        for line in lines:
-            if line.startswith(b"data:"):
-                data = line[5:].strip()
-                if data == b"[DONE]":
-                    return
-                yield orjson.loads(data)
+        whole, end, rest = (rest + piece).rpartition(b"\n\n")
+        for data in events(whole + end):
+            event, _ = read_json(data)
+            if isinstance(event, dict):
+                yield event

@@ -7,6 +7,7 @@ its labels.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -20,6 +21,7 @@ from noria.evals.arena.live_leaderboard import standings
 from noria.evals.arena.pairs import draw
 from noria.evals.arena.voters import Suspicion
 from noria.gateway.local_client import stream
+from noria.models.completion import pieces_of
 from noria.store.evals.battles import (
     WINNERS,
     Battle,
@@ -42,9 +44,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Match", "Said", "Settled"]
 
+log = logging.getLogger("noria.arena")
+
 Side = Literal["a", "b"]
 _LONGEST_QUESTION = 20_000
 _MOST_TURNS = 20
+_FAILED = "This side could not answer."
 # A voter's first votes are too few to say anything; asking the ratings for them would be waste.
 _FEW_VOTES = 5
 
@@ -244,19 +249,24 @@ class _Answering:
         """Answer into the queue. Whatever happens, the last thing put there is an end."""
         self.trace = context.trace.id
         error = None
+        refused = False
         try:
             request: dict[str, Any] = {"model": self.model, "messages": self.messages}
             async for event in stream(context, request):
-                for choice in event.get("choices", ()):
-                    if piece := choice.get("delta", {}).get("content"):
-                        self.text += piece
-                        await queue.put(Said(self.side, piece))
-            self.end = "refusal" if refuses(self.text) else "ok"
+                for piece in pieces_of(event):
+                    refused = refused or bool(piece.refusal)
+                    if said := piece.text or piece.refusal:
+                        self.text += said
+                        await queue.put(Said(self.side, said))
+            self.end = "refusal" if refused or refuses(self.text) else "ok"
         except NoriaError as failed:
             self.end = "error"
             # What a provider says may name the contestant; a budget of the voter's own does not.
             own = isinstance(failed, ApiError) and failed.code.startswith(("budget", "rate_"))
-            error = failed.message if own else "This side could not answer."
+            error = failed.message if own else _FAILED
+        except Exception:
+            log.exception("A side of a battle failed inside noria.")
+            self.end, error = "error", _FAILED
         await queue.put(Said(self.side, end=self.end, error=error))
 
 

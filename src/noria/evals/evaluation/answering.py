@@ -110,7 +110,8 @@ async def patiently(ask: Callable[[], Any]) -> Any:
         try:
             return await ask()
         except ApiError as refusal:
-            later = refusal.status == 429 and refusal.code != "budget_exhausted"
+            used_up = refusal.code in ("budget_exhausted", "insufficient_quota")
+            later = refusal.status == 429 and not used_up
             if not (later or refusal.status == 503) or tried == _TRIES - 1:
                 raise
             pause = refusal.retry_after or 2.0**tried

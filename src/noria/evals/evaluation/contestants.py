@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from noria.errors import ApiError, ConfigError
 from noria.gateway.local_client import complete
+from noria.models.completion import Completion
 from noria.models.endpoint import Endpoint
 from noria.tracing import CallContext, current
 
@@ -80,9 +81,8 @@ class _Model:
     async def answer(self, messages: Sequence[Message], context: CallContext) -> Answer:
         begun = time.monotonic()
         fields = {"model": self.name, "messages": list(messages), **self._limit}
-        reply = await complete(context, Endpoint.CHAT, fields)
-        text = reply["choices"][0]["message"].get("content") or ""
-        return Answer(text, context.trace.id, _since(begun))
+        said = Completion.of(await complete(context, Endpoint.CHAT, fields))
+        return Answer(said.text, context.trace.id, _since(begun))
 
     async def answer_row(self, row: Mapping[str, Any], context: CallContext) -> Answer:
         question = row.get("question")

@@ -10,6 +10,7 @@ from noria.errors import ApiError
 from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.folder import Folder
 from noria.gateway.local_client import complete
+from noria.models.completion import Completion
 from noria.models.endpoint import Endpoint
 from noria.tracing import CallContext
 
@@ -59,15 +60,17 @@ def asker(gateway: Gateway, key: Key, traces: Iterable[str | None]) -> Any:
 
     read = list(traces)
 
-    async def ask(model: str, messages: Sequence[dict[str, str]], options: dict[str, Any]) -> str:
+    async def ask(
+        model: str, messages: Sequence[dict[str, str]], options: dict[str, Any]
+    ) -> Completion:
         fields = {"model": model, "messages": list(messages), **options}
 
-        async def once() -> Any:
+        async def once() -> Completion:
             at = CallContext(gateway, await gateway.labels.after(key, read))
-            return await complete(at, Endpoint.CHAT, fields)
+            return Completion.of(await complete(at, Endpoint.CHAT, fields))
 
-        reply = await patiently(once)
-        return reply["choices"][0]["message"].get("content") or ""
+        said: Completion = await patiently(once)
+        return said
 
     return ask
 

@@ -1,7 +1,7 @@
 // The chat: asks the same door as everybody, shows the answer as it streams, remembers the
 // conversation for as long as the tab lives.
 
-import { events, make, problemOf } from "./stream.js";
+import { events, make, problemOf, saidIn } from "./stream.js";
 
 customElements.define("chat-room", class extends HTMLElement {
   #turns = [];
@@ -222,7 +222,7 @@ customElements.define("chat-room", class extends HTMLElement {
       for await (const event of events(answer.body)) {
         if (event.error) throw new Error(event.error.message);
         usage = event.usage ?? usage;
-        const piece = event.choices?.[0]?.delta?.content;
+        const piece = saidIn(event.choices?.[0]?.delta);
         if (!piece) continue;
         first ??= performance.now();
         turn.content += piece;

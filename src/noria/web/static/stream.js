@@ -36,3 +36,11 @@ export async function problemOf(answer) {
     return `The door answered ${answer.status}.`;
   }
 }
+
+// What a piece of an answer says: a text, parts of which some are thoughts, or a refusal.
+export function saidIn(delta) {
+  const content = delta?.content;
+  const parts = Array.isArray(content) ? content : [content];
+  const said = parts.map((part) => (typeof part === "string" ? part : part?.text ?? "")).join("");
+  return said || delta?.refusal || "";
+}

@@ -42,8 +42,7 @@ def rest_routes(gateway: Gateway) -> Sequence[BaseRoute]:
             # What is refused before the first piece is an answer of its own.
             first = await anext(pieces)
         except ApiError as refusal:
-            if refusal.retry_after is not None:
-                headers["retry-after"] = str(refusal.retry_after)
+            headers |= dict(refusal.headers())
             return Response(orjson.dumps(refusal.body()), refusal.status, headers, _JSON)
         return StreamingResponse(_all(first, pieces), 200, headers, _EVENTS)
 
