@@ -148,6 +148,7 @@ _TYPES = {
     "LabelText": "label",
     "list[str]": "list of texts",
     "list[float]": "list of numbers",
+    "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
     "dict[str, BudgetText]": "table of budgets",
 }

@@ -14,7 +14,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from noria.errors import ConfigError
 from noria.types import Budget, Label
@@ -70,6 +78,17 @@ class Server(Section):
     """0 takes any free port."""
     workers: int = Field(1, ge=1, le=256)
     """Serving processes, which share port, budgets and records."""
+    origins: tuple[str, ...] = ()
+    """Web origins, such as `https://app.example.org`, whose pages may call the API in a browser
+    (CORS); `*` lets all in."""
+
+    @field_validator("origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^\s/?#]+", origin):
+                raise ValueError(f"{origin!r} is not an origin such as https://app.example.org")
+        return origins
 
 
 class Limits(Section):
@@ -79,6 +98,10 @@ class Limits(Section):
     """The longest body of a request."""
     header_bytes: int = Field(64 * 1024, ge=1024)
     """The most that the head of a request may take."""
+    bytes_in_hand: int = Field(1024 * 1024 * 1024, ge=65536)
+    """The most that each process holds of requests that are still arriving or waiting."""
+    peer_bytes: int = Field(256 * 1024 * 1024, ge=65536)
+    """The most of it for one key; for one address where no key is sent."""
     header_seconds: float = Field(15.0, gt=0)
     """From the first byte of a request to the end of its headers."""
     body_seconds: float = Field(60.0, gt=0)
@@ -86,7 +109,8 @@ class Limits(Section):
     idle_seconds: float = Field(75.0, gt=0)
     """How long an idle connection is kept."""
     connections: int = Field(10_000, ge=1)
-    """Clients at the same time, in each process."""
+    """Clients at the same time, in each process. When there are more, one that has not shown a
+    key makes way."""
 
 
 class Provider(Section):

@@ -134,3 +134,47 @@ def test_ctrl_c_stops_the_answer_and_not_the_conversation(terminal, door, fake):
     terminal.leave()
     assert terminal.process.returncode == 130
     assert sorted(span.status for span in door.spans()) == ["cancelled", "ok"]
+
+
+def once(door, *arguments, given=""):
+    environ = {name: value for name, value in os.environ.items() if name[:6] != "NORIA_"}
+    return subprocess.run(
+        [sys.executable, "-m", "noria.cli", "chat", *arguments],
+        cwd=door.folder, env=environ, input=given, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "asked"),
+    [
+        (("Say hello.",), "", "Say hello."),
+        ((), "Say hello.\n", "Say hello."),
+        (("-",), "Say hello.\n", "Say hello."),
+        (("Translate:",), "Guten Tag\n", "Translate:\n\nGuten Tag"),
+    ],
+    ids=["a text", "standard input", "a dash", "both"],
+)
+def test_one_question_has_one_answer(door, fake, arguments, given, asked):
+    fake.queue(Reply(text="Hello."))
+    answered = once(door, MODEL, *arguments, given=given)
+    assert (answered.returncode, answered.stdout) == (0, "Hello.\n"), answered.stderr
+    assert fake.requests[-1].body["messages"] == [{"role": "user", "content": asked}]
+
+
+def test_nothing_to_ask_is_said(door):
+    answered = once(door, MODEL)
+    assert answered.returncode != 0
+    assert "nothing to ask" in answered.stderr
+    assert "Traceback" not in answered.stderr
+
+
+def test_which_model_answers_is_said_where_none_is_named(door, fake):
+    settings = door.folder / "noria.toml"
+    settings.write_text(settings.read_text() + f'\n[models.default]\ntargets = ["{MODEL}"]\n')
+    door.stop()
+    door.start()
+    fake.queue(Reply(text="Hello."))
+    answered = once(door, given="Hi")
+    assert answered.stdout == "Hello.\n"
+    assert "noria chat MODEL [TEXT]" in answered.stderr
+    assert "default answers" in answered.stderr

@@ -1,7 +1,8 @@
 """What takes too long for every run: `make soak`.
 
 A million fuzzed requests against h11 (the count goes into benchmarks/RESULTS.md), the database
-away for thirty seconds under load, and the coverage of intervals in thousands of worlds.
+away for thirty seconds under load, the coverage of intervals in thousands of worlds, and ten
+thousand slow connections.
 """
 
 from __future__ import annotations
@@ -39,7 +40,12 @@ def main() -> int:
         [sys.executable, "-m", "pytest", "--timeout=3600", "tests/evals/test_coverage.py"],
         env=os.environ | {"NORIA_SOAK_COVERAGE": "5000"},
     )
-    return 1 if total.differing or away.returncode or coverage.returncode else 0
+    crowd = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/adversarial/test_clients.py", "-k", "slow"],
+        env=os.environ | {"NORIA_SOAK_CONNECTIONS": "10000"},
+    )
+    failed = any(one.returncode for one in (away, coverage, crowd))
+    return 1 if total.differing or failed else 0
 
 
 def _write(total: Tally, seed: int) -> None:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, event, text
 
 from noria.ids import new_span_id, new_trace_id
 from noria.store import Database, counters, find_spans, find_trace, trace_owners
@@ -105,6 +106,29 @@ def test_spans_of_one_instant_all_have_a_place(db: Database, process: Process) -
     told = {tell(process, at=at) for _ in range(50)}
     take_in(db)
     assert {one.id for one in find_spans(db).rows} == told
+
+
+def test_spans_whose_instants_collide_are_placed_in_a_few_rounds(
+    db: Database, process: Process
+) -> None:
+    """The same instants three times: looks for a place do not grow with the run of taken ones."""
+    instant, looks = time.time_ns(), list[str]()
+
+    def count(_: Any, __: Any, statement: str, *___: Any) -> None:
+        if "max(at)" in statement:
+            looks.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", count)
+    try:
+        for _ in range(3):
+            for _ in range(400):
+                tell(process, at=instant)
+            take_in(db)
+    finally:
+        event.remove(Engine, "before_cursor_execute", count)
+    with db.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM spans")).scalar() == 1_200
+    assert 0 < len(looks) <= 10
 
 
 def test_whose_traces_are(db: Database, process: Process) -> None:

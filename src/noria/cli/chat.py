@@ -42,24 +42,56 @@ def chat(
             help="A name such as local:smollm2; `default` or local:smollm2 if left out."
         ),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Argument(help="What to ask: it is answered once. `-` reads standard input."),
+    ] = None,
     system: Annotated[str | None, typer.Option(help="What the model is told first.")] = None,
 ) -> None:
     """Talk to a model: through the running server, or in this process when none runs.
 
-    When standard input is not a terminal, all of it is one question, and only the answer is
-    printed.
+    With a TEXT, or when standard input is not a terminal, there is one answer and only it is
+    printed. With both, what comes by standard input stands below the text.
     """
     from noria.config import load
 
     config = load()
-    model = model or ("default" if "default" in config.models else "local:smollm2")
+    question = _question(text)
+    if question == "":
+        raise NoriaError(
+            "There is nothing to ask: the text and standard input are empty.",
+            'Type: noria chat MODEL "a question"',
+        )
+    if model is None:
+        model = "default" if "default" in config.models else "local:smollm2"
+        note(f"No model is named: {model} answers. To choose: noria chat MODEL [TEXT]")
     have_weights(config, model)
     with open_door(config) as door:
-        talk = Talk(config, door, model, system)
-        if sys.stdin.isatty():
+        talk = Talk(config, door, model, system, once=question is not None)
+        if question is None:
             talk.run()
         else:
-            talk.ask(sys.stdin.read().strip())
+            talk.ask(question)
+
+
+def _question(text: str | None) -> str | None:
+    """What is to be asked once; None for a conversation."""
+    said = "" if text in (None, "-") else (text or "").strip()
+    if sys.stdin.isatty() and text != "-":
+        return None if text is None else said
+    # Whoever starts us with a text may leave standard input open without ever writing to it.
+    piped = sys.stdin.read().strip() if not said or _has_input() else ""
+    return "\n\n".join(part for part in (said, piped) if part)
+
+
+def _has_input() -> bool:
+    """Whether something can be read from standard input, its end included, without waiting."""
+    import select
+
+    try:
+        return bool(select.select([sys.stdin], [], [], 0)[0])
+    except (OSError, ValueError):  # a closed one
+        return False
 
 
 @dataclass(slots=True)
@@ -71,6 +103,8 @@ class Talk:
     model: str
     system: str | None = None
     messages: list[Message] = field(default_factory=list)
+    once: bool = False
+    """Whether there is one question only, whose answer alone is printed."""
 
     def run(self) -> None:
         """Ask the person and the model in turn, until the person leaves."""
@@ -135,7 +169,7 @@ class Talk:
         told = [{"role": "system", "content": self.system}] if self.system else []
         question = {"role": "user", "content": text}
         reply = Reply(self.door, self.model, [*told, *self.messages, question])
-        interactive = sys.stdin.isatty()
+        interactive = not self.once
         try:
             for piece in reply:
                 sys.stdout.write(printable(piece))

@@ -57,6 +57,10 @@ class CallRecord:
         self.attempts = 0
         self.adapted: Changes = {}
         """Fields that the model does not take, and what was sent in their stead."""
+        self.quota_headers: Headers | None = None
+        """What the key's limits leave it, as its answer says; None where it has none."""
+        self.counted_as: str | None = None
+        """The model's name in sums, should it come to nothing; None for the one asked for."""
 
     def hold(self, target: Target, hold: Hold) -> tuple[int, bytes]:
         """The hold of one attempt, to be written before its first byte goes upstream.
@@ -131,6 +135,8 @@ class CallRecord:
             meta["attrs"] = meta.get("attrs", {}) | {"adapted": self.adapted}
         if error is not None:
             meta["code"], meta["error"] = error.code, error.message
+            if self.counted_as is not None and not cost:
+                meta["counted"] = self.counted_as
         return frame(meta, (answer if self.content else b"",))
 
     def close(self, status: Status, error: ApiError | None = None) -> None:
@@ -155,6 +161,8 @@ class CallRecord:
     def _never_held(self, status: Status, why: dict[str, Any]) -> None:
         meta = self._identity("span")
         meta |= {"status": status, "ms": self.elapsed_ms(), "cost": 0} | why
+        if self.counted_as is not None:
+            meta["counted"] = self.counted_as
         try:
             self.journal.append(meta, self.raw if self.content else b"", b"")
         except StoreUnavailable:
@@ -162,7 +170,10 @@ class CallRecord:
 
     def headers(self, target: Target | None = None) -> Headers:
         """What tells the caller where the record is, and who answers."""
-        headers = [(b"x-noria-trace", self.trace_id.encode())]
+        trace = self.trace_id.encode()
+        headers = [(b"x-noria-trace", trace), (b"x-request-id", trace)]
+        if self.quota_headers is not None:
+            headers += self.quota_headers
         if target is not None:
             headers.append((b"x-noria-model", target.name.encode()))
         return headers

@@ -22,11 +22,12 @@ from noria.gateway.call_record import CallRecord
 from noria.gateway.group_commit import GroupCommit
 from noria.gateway.key_cache import KeyCache
 from noria.gateway.rate_limits import Limits, Quota
-from noria.gateway.request import Request, check_limit, read_request
+from noria.gateway.request import Request, check_limit, read_request, refuse_tokens
 from noria.gateway.routing import Breakers
 from noria.http.client import HTTPClient
 from noria.http.sink import ResponseSink
 from noria.models import Catalogue
+from noria.models.catalogue import UNLISTED
 from noria.models.endpoint import Endpoint
 from noria.store import Journal, Key
 from noria.tracing import CallContext, TraceLabels
@@ -132,13 +133,18 @@ class Gateway:
         if context is not None:
             content = content and context.content
         record = CallRecord(self.journal, endpoint, key, raw, content, context)
+        quota = None
         try:
             request = record.request = read_request(endpoint, raw)
             applications = self.applications
             application = applications.find(request.model) if applications else None
             route = None
             if application is None:
+                record.counted_as = UNLISTED
                 route = self.catalogue.resolve(request.model)
+                record.counted_as = self.catalogue.counted_as(request.model)
+                if not endpoint.is_chat and route.targets[0].local:
+                    refuse_tokens(request)
                 if route.record_content is False:
                     record.content = False
                 if request.unlimited:
@@ -149,7 +155,10 @@ class Gateway:
             if quota is not None:
                 within = context is not None and context.counted
                 counted = self.limits.count_in(quota, request.prompt_bytes // 4, within=within)
+                record.quota_headers = self.limits.left(quota)
         except ApiError as refusal:
+            if quota is not None:
+                record.quota_headers = self.limits.left(quota)
             record.refused(refusal)
             sink.fail(record.headers(), refusal)
             return None

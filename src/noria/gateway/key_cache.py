@@ -51,7 +51,7 @@ class KeyCache:
         if credential is None:
             raise ApiError(
                 401, "missing_api_key",
-                "No API key: send it as 'Authorization: Bearer KEY'.",
+                "No API key: send it as 'Authorization: Bearer KEY', or in x-api-key or api-key.",
             )  # fmt: skip
         scheme, _, secret = credential.partition(b" ")
         if scheme.lower() != b"bearer" or not secret.strip():

@@ -17,6 +17,7 @@ from typing import Final
 from zlib import crc32
 
 from noria.errors import ApiError
+from noria.http.sink import Headers
 from noria.models import Target
 from noria.store import Key
 
@@ -159,6 +160,26 @@ class Limits:
         self._counts[own + _RUNNING] += 1
         self._counts[own + _REQUESTS] += 1
         self._counts[own + _TOKENS] += tokens
+
+    def left(self, quota: Quota) -> Headers:
+        """What a key's limits leave it at present, as OpenAI says it in an answer's head."""
+        slot = quota.slot % self._slots
+        now = time.time()
+        minute, passed = int(now // 60), now % 60 / 60
+        headers: Headers = []
+        for name, limit, present, before in (
+            (b"requests", quota.rpm, _REQUESTS, _REQUESTS_BEFORE),
+            (b"tokens", quota.tpm, _TOKENS, _TOKENS_BEFORE),
+        ):
+            if limit is not None:
+                used = self._in_minute(slot, minute, passed, present, before)
+                remaining = max(0, int(limit - used))
+                headers += (
+                    (b"x-ratelimit-limit-" + name, b"%d" % limit),
+                    (b"x-ratelimit-remaining-" + name, b"%d" % remaining),
+                    (b"x-ratelimit-reset-" + name, b"%ds" % (_wait(passed) if used else 0)),
+                )
+        return headers
 
     def leave(self, quota: Quota, more_tokens: int) -> None:
         """Count a call out; `more_tokens` were used beyond the estimate."""

@@ -16,7 +16,7 @@ from noria.gateway.adaptations import Changes
 from noria.models import Target
 from noria.models.endpoint import Endpoint
 
-__all__ = ["Request", "check_limit", "read_object", "read_request"]
+__all__ = ["Request", "check_limit", "read_object", "read_request", "refuse_tokens"]
 
 _MOST_CHOICES: Final = 128
 _MOST_MESSAGES: Final = 100_000
@@ -177,7 +177,7 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     """
     fields = read_object(raw)
     model = fields.get("model")
-    if not isinstance(model, str) or not model or len(model) > 300:
+    if not isinstance(model, str) or not model or len(model) > 300 or not model.isprintable():
         raise _invalid("model", "the name of a model, such as local:smollm2", model)
     request = Request(endpoint, raw, fields, model)
     if endpoint.is_chat:
@@ -215,6 +215,9 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         if name in _OPTIONAL and value is not None:
             types, within, what = _OPTIONAL[name]
+            if type(value) is float and float not in types and value.is_integer():
+                # Languages that have one kind of number write whole ones like this, too.
+                value = fields[name] = int(value)
             if type(value) not in types or (within and not within[0] <= value <= within[1]):
                 if name in _LIMITS and type(value) is int and value == -1:
                     continue  # Whether the model's server knows it is seen when it is found.
@@ -266,6 +269,23 @@ _OPTIONAL: Final[dict[str, tuple[tuple[type, ...], tuple[int, int] | None, str]]
     "seed": ((int, bool), None, "a whole number"),
 }
 """Fields that are checked: the types that JSON may give them, the range, what they must be."""
+
+
+def refuse_tokens(request: Request) -> None:
+    """Check that what is to be embedded is text. Tokens are the numbers of a vocabulary that the
+    client chose (OpenAI's, as a rule); in another model's they mean other words.
+
+    Raises:
+        ApiError: 400.
+    """
+    given = request.fields["input"]
+    if isinstance(given, list) and not all(isinstance(one, str) for one in given):
+        raise ApiError(
+            400, "invalid_value",
+            f"input holds tokens, which {request.model} would read by its own vocabulary: send "
+            "texts. LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False.",
+            param="input",
+        )  # fmt: skip
 
 
 def _is_embedding_input(value: object) -> bool:

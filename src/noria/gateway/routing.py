@@ -17,6 +17,8 @@ __all__ = ["MOST_PATIENCE_SECONDS", "Breaker", "Breakers", "backoff", "order", "
 MOST_PATIENCE_SECONDS: Final = 20.0
 """A server that asks for a longer pause is not asked again: the next target is."""
 _LONGEST_SECONDS: Final = 1e9
+_MOST_REMEMBERED: Final = 10_000
+"""Targets: callers make up names of hosted models as they like."""
 
 
 class Breaker:
@@ -64,9 +66,16 @@ class Breakers:
     def __getitem__(self, target: Target) -> Breaker:
         breaker = self._breakers.get(target.name)
         if breaker is None:
+            if len(self._breakers) >= _MOST_REMEMBERED:
+                self._forget()
             breaker = Breaker(self._routing.breaker_failures, self._routing.breaker_seconds)
             self._breakers[target.name] = breaker
         return breaker
+
+    def _forget(self) -> None:
+        """Forget the targets that have not failed lately; all of them, should all have failed."""
+        kept = {name: one for name, one in self._breakers.items() if one.open}
+        self._breakers = kept if len(kept) < _MOST_REMEMBERED else {}
 
     def open_targets(self) -> Iterator[str]:
         """The names of the targets that are left alone at present."""

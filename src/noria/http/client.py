@@ -15,6 +15,7 @@ from typing import Final
 
 from noria.config import Routing
 from noria.errors import RealRequestForbidden
+from noria.headers import header_line
 from noria.http.client_connection import ClientConnection, Exchange, UpstreamFailure
 from noria.models import Upstream
 
@@ -37,8 +38,8 @@ class ConnectionPool:
         self._idle: deque[ClientConnection] = deque()
         self._tls = ssl.create_default_context() if upstream.tls else None
         host = upstream.host if ":" not in upstream.host else f"[{upstream.host}]"
-        lines = [b"host: %b:%d" % (host.encode("idna"), upstream.port)]
-        lines += [b"%b: %b" % header for header in upstream.headers]
+        lines = [header_line(b"host", b"%b:%d" % (host.encode("idna"), upstream.port))]
+        lines += [header_line(name, value) for name, value in upstream.headers]
         lines += [b"accept-encoding: identity", b"content-type: application/json"]
         lines += [b"content-length: "]
         self._prefix = b" " + upstream.prefix.encode()

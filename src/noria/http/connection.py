@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Awaitable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, cast
@@ -18,6 +19,7 @@ import httptools
 import orjson
 
 from noria.errors import ApiError
+from noria.headers import header_line
 from noria.http.request import HTTPRequest, too_large
 from noria.http.sink import Flow, Headers, ResponseSink
 
@@ -32,6 +34,8 @@ _STATUS_LINES: Final = {
     status.value: b"HTTP/1.1 %d %b" % (status.value, status.phrase.encode())
     for status in HTTPStatus
 }
+_STAY_SECONDS: Final = 5.0
+"""How long a connection is kept for a further request where others wait for room."""
 _NEVER: Final = float("inf")
 _JSON: Final = (b"content-type", b"application/json")
 _EVENT_STREAM: Final = ((b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"))
@@ -63,6 +67,24 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         self._head_bytes = 0
         """What has come since, while its headers were not complete."""
         self._body_bytes = self._trailer_bytes = 0
+        self._held = 0
+        """Bytes that the reception counts for this connection."""
+        self._arriving = 0
+        """Those of the request that is arriving."""
+        self._peer: bytes | None = None
+        """Who they are counted for, once there are some."""
+        self._admission: asyncio.Task[None] | None = None
+        """Finds out whether the sender may send a body; nothing is read meanwhile."""
+        self._admitted = False
+        """Whether that is known of the request that is arriving."""
+        self._continue = False
+        """Whether its client waits for word before it sends the body."""
+        self._answered_at = -_NEVER
+        """When a request was last answered on it."""
+        self.known = False
+        """Whether a request on this connection has shown a key."""
+        self.extra: Headers = []
+        """What the head of the present answer says beside its own headers."""
         self._head_open = False
         """Whether the headers of a request are arriving."""
         self._awaited_seconds: float | None = None
@@ -116,8 +138,10 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
                 if self._head_bytes > 2 * self._bounds.header_bytes:
                     self._refuse_headers()
             self._parser.feed_data(data)
-            if self._awaited_seconds is not None and self._part != part:
-                self.deadline = self._reception.now() + self._awaited_seconds
+            if self._awaited_seconds is not None:
+                if self._part != part:
+                    self.deadline = self._reception.now() + self._awaited_seconds
+                self._go_on_arriving(len(data))
         except ApiError as refusal:
             self._refuse_connection(refusal)
         except httptools.HttpParserUpgrade as upgrade:
@@ -145,6 +169,9 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         self.gone.set()
         if self._answerer is not None:
             self._answerer.cancel()
+        if self._admission is not None:
+            self._admission.cancel()
+        self._release(self._held)
         self._transport = None
 
     def pause_writing(self) -> None:
@@ -167,6 +194,8 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         self._first_bytes = self._piece_bytes
         self._head_bytes = self._body_bytes = self._trailer_bytes = 0
         self._head_open = True
+        self._arriving = 0
+        self._admitted = self._continue = False
         self._awaited_seconds = self._bounds.header_seconds
         self._part += 1
 
@@ -175,7 +204,7 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_open:
-            self._headers.append((name.lower(), value))
+            self._headers.append((name.lower(), value.rstrip(b" \t")))
             return
         # A trailer is counted and dropped: it comes after the door has decided by the headers.
         self._trailer_bytes += len(name) + len(value) + 4
@@ -205,8 +234,7 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         self._part += 1
         expected = incoming.header(b"expect")
         if expected is not None and expected.lower() == b"100-continue" and self._current is None:
-            assert self._transport is not None
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._continue = True
 
     def on_body(self, data: bytes) -> None:
         self._body_bytes += len(data)
@@ -222,11 +250,78 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         incoming = self._incoming
         self._awaited_seconds = None
         if self._current is not None or self._slow:
+            if not incoming.held:
+                self._hold(self._body_bytes)
             self._ahead.append(incoming)
             if len(self._ahead) >= _MOST_AHEAD and self._transport is not None:
                 self._transport.pause_reading()
             return
         self._begin(incoming)
+
+    # What is in hand
+
+    def _go_on_arriving(self, length: int) -> None:
+        """A request is not complete with the piece that came: look at who sends it before its
+        body is gathered, and count what there is of it.
+
+        Raises:
+            ApiError: no more of it is taken.
+        """
+        if not self._head_open and not self._admitted:
+            self._admitted = True
+            asking = self._reception.admit(self._incoming)
+            if asking is not None:
+                assert self._transport is not None
+                self._transport.pause_reading()
+                self._admission = asyncio.ensure_future(self._admit(asking))
+            else:
+                self._say_continue()
+        self._hold(length)
+
+    async def _admit(self, asking: Awaitable[object]) -> None:
+        try:
+            await asking
+        except ApiError as refusal:
+            self._refuse_connection(refusal)
+            return
+        finally:
+            self._admission = None
+        if self._transport is not None and not self._closing:
+            self._say_continue()
+            if len(self._ahead) < _MOST_AHEAD:
+                self._transport.resume_reading()
+
+    def _say_continue(self) -> None:
+        if self._continue and self._transport is not None:
+            self._continue = False
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _hold(self, length: int) -> None:
+        """Count bytes of the request that is arriving.
+
+        Raises:
+            ApiError: there is no room for them.
+        """
+        if self._peer is None:
+            sender = None if self._head_open else self._incoming.credential()
+            self._peer = sender or self.client[0].encode()
+        self._reception.hold(self._peer, length)
+        self._held += length
+        self._arriving += length
+        if not self._head_open:
+            self._incoming.held = self._arriving
+
+    def _release(self, length: int) -> None:
+        if length and self._peer is not None:
+            self._held -= length
+            self._reception.release(self._peer, length)
+            if not self._held:
+                self._peer = None
+
+    def show_key(self) -> None:
+        """A request has shown a key: this connection does not make way for others."""
+        self.known = True
+        self._reception.know(self)
 
     # One request after the other
 
@@ -245,6 +340,9 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         """The whole answer was handed to the transport; go on with what was sent ahead."""
         current, self._current, self._flow = self._current, None, None
         self._answerer = None
+        self.extra = []
+        if current is not None and current.held:
+            self._release(min(current.held, self._held))
         self.answering = False
         transport = self._transport
         if transport is None or current is None:
@@ -253,7 +351,9 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
             self._closing = True
             transport.close()
             return
-        self.deadline = self._reception.now() + self._bounds.idle_seconds
+        now = self._reception.now()
+        self.deadline = now + self._bounds.idle_seconds
+        self._answered_at = now
         if self._ahead or self._refused is not None:
             self._go_on()
 
@@ -299,6 +399,11 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
     def idle(self) -> bool:
         """Whether no request is being answered."""
         return self._current is None
+
+    def makes_way(self, now: float) -> bool:
+        """Whether the connection may be closed for another one: no request on it was ever whole,
+        or the last one was answered some seconds ago."""
+        return self._current is None and now - self._answered_at > _STAY_SECONDS
 
     def close(self) -> None:
         """Close once what was written is sent."""
@@ -398,7 +503,9 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         first = _STATUS_LINES.get(status) or b"HTTP/1.1 %d " % status
         lines = [first, self._reception.date_line]
         for name, value in headers:
-            lines.append(name + b": " + value)
+            lines.append(header_line(name, value))
+        for name, value in self.extra:
+            lines.append(header_line(name, value))
         current = self._current
         if close or (current is not None and not current.keep_alive):
             lines.append(b"connection: close")

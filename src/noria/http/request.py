@@ -10,6 +10,7 @@ import httptools
 
 from noria.config import Limits
 from noria.errors import ApiError
+from noria.headers import header_line
 
 __all__ = ["HTTPRequest", "RequestLimits", "too_large"]
 
@@ -24,6 +25,8 @@ class RequestLimits:
 
     body_bytes: int
     header_bytes: int
+    bytes_in_hand: int
+    peer_bytes: int
     header_seconds: float
     body_seconds: float
     idle_seconds: float
@@ -38,7 +41,8 @@ class HTTPRequest:
     """One request, made as soon as its head was parsed; its body follows."""
 
     __slots__ = (
-        "_values", "body", "header", "headers", "keep_alive", "method", "target", "version",
+        "_values", "body", "header", "headers", "held", "keep_alive", "method", "target",
+        "version",
     )  # fmt: skip
 
     def __init__(
@@ -59,6 +63,8 @@ class HTTPRequest:
         """Gives the value of a header (its name in lower case), None where it is absent. Of one
         that is there more than once, the first."""
         self.body: list[bytes] = []
+        self.held = 0
+        """Bytes that the reception counts for it until it is answered."""
         self.keep_alive = parser.should_keep_alive()
         # Only with 1.1 a connection is kept of which nothing is said. The parser is asked for the
         # version where that does not tell, since it puts a text together each time.
@@ -68,7 +74,7 @@ class HTTPRequest:
     def head_without_upgrade(self) -> bytes:
         """The request line and the headers as they came, but for an offer to upgrade."""
         lines = [b"%b %b HTTP/%b" % (self.method, self.target, self.version.encode())]
-        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        lines += [header_line(*header) for header in self.headers if header[0] != b"upgrade"]
         return b"\r\n".join([*lines, b"", b""])
 
     def head_bytes(self) -> int:
@@ -103,6 +109,17 @@ class HTTPRequest:
         ):
             return ApiError(400, "invalid_host", "There must be one Host header.")
         return None
+
+    def credential(self) -> bytes | None:
+        """What says who is asking, as an `Authorization` header has it. Some clients send their
+        key in `x-api-key` (Anthropic's) or in `api-key` (Azure's)."""
+        values = self._values
+        given = values.get(b"authorization")
+        if given is None:
+            secret = values.get(b"x-api-key") or values.get(b"api-key")
+            if secret:
+                return b"Bearer " + secret
+        return given
 
     def has_any(self, names: Iterable[bytes]) -> bool:
         """Whether one of these headers (their names in lower case) is there."""

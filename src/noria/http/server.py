@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
+from collections.abc import Awaitable
+from itertools import islice
 from typing import Final, Protocol
 
 from noria.config import Config
+from noria.errors import ApiError
 from noria.http.connection import Cancellable, ServerConnection, date_line
 from noria.http.request import HTTPRequest, RequestLimits
 
@@ -14,6 +18,9 @@ __all__ = ["HTTPServer", "Handler"]
 
 _TICK_SECONDS: Final = 0.5
 _BACKLOG: Final = 2048
+_FILES_FOR_OTHERS: Final = 256
+"""Of what a process may open: databases, journals, connections to providers."""
+_MOST_LOOKED_AT: Final = 64
 
 
 class Handler(Protocol):
@@ -21,6 +28,15 @@ class Handler(Protocol):
 
     def take(self, incoming: HTTPRequest, lane: ServerConnection) -> Cancellable | None:
         """Begin to answer one request; what is returned is cancelled if its client goes away."""
+
+    def admit(self, incoming: HTTPRequest) -> Awaitable[object] | None:
+        """Look at the head of a request whose body is still to come: whether its sender may have
+        so much of noria. None when it may; else what has to be waited for, which raises the
+        refusal.
+
+        Raises:
+            ApiError: it is refused at once.
+        """
 
 
 class HTTPServer:
@@ -34,7 +50,13 @@ class HTTPServer:
     def __init__(self, config: Config, answerer: Handler) -> None:
         self.bounds = RequestLimits.of(config.limits)
         self.take = answerer.take
-        self._most_lanes = config.limits.connections
+        self.admit = answerer.admit
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # Without a file left for it, a connection could not even be refused.
+        self._most_lanes = max(1, min(config.limits.connections, soft - _FILES_FOR_OTHERS))
+        self._held: dict[bytes, int] = {}
+        """Bytes in hand for each peer."""
+        self._held_in_all = 0
         self._loop = asyncio.get_running_loop()
         self.now = self._loop.time
         self.date_line = date_line()
@@ -42,6 +64,8 @@ class HTTPServer:
         self.address: tuple[str, int] = (config.server.host, config.server.port)
         """Where it listens, once it is open."""
         self._lanes: set[ServerConnection] = set()
+        self._strangers: dict[ServerConnection, None] = {}
+        """Those of them that have shown no key, the oldest first."""
         self._emptied = asyncio.Event()
         self._server: asyncio.Server | None = None
 
@@ -80,13 +104,59 @@ class HTTPServer:
             await self._emptied.wait()
 
     def enter(self, lane: ServerConnection) -> bool:
-        """Count a connection in; False when there are too many."""
+        """Count a connection in; False when there are too many and none makes way."""
+        if len(self._lanes) >= self._most_lanes and not self._make_room():
+            self._lanes.add(lane)
+            return False
         self._lanes.add(lane)
-        return len(self._lanes) <= self._most_lanes
+        self._strangers[lane] = None
+        return True
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been open longest without showing a key, and has nothing
+        to wait for, so that slow ones cannot keep everybody else out."""
+        now = self.now()
+        for lane in islice(self._strangers, _MOST_LOOKED_AT):
+            if lane.makes_way(now):
+                self.leave(lane)
+                lane.abort()
+                return True
+        return False
+
+    def know(self, lane: ServerConnection) -> None:
+        """A connection has shown a key."""
+        self._strangers.pop(lane, None)
+
+    def hold(self, peer: bytes, length: int) -> None:
+        """Count bytes of a request that is not answered yet.
+
+        Raises:
+            ApiError: 503, and they are not counted.
+        """
+        held = self._held.get(peer, 0) + length
+        bounds = self.bounds
+        if held > bounds.peer_bytes or self._held_in_all + length > bounds.bytes_in_hand:
+            raise ApiError(
+                503, "too_many_bytes",
+                "Too many bytes of requests are in hand. Send fewer at the same time.",
+                retry_after=1,
+            )  # fmt: skip
+        self._held[peer] = held
+        self._held_in_all += length
+
+    def release(self, peer: bytes, length: int) -> None:
+        """Bytes that were held are not any more."""
+        self._held_in_all -= length
+        held = self._held[peer] - length
+        if held:
+            self._held[peer] = held
+        else:
+            del self._held[peer]
 
     def leave(self, lane: ServerConnection) -> None:
         """Count a connection out."""
         self._lanes.discard(lane)
+        self._strangers.pop(lane, None)
         if not self._lanes:
             self._emptied.set()
 

@@ -29,6 +29,7 @@ from noria.models.providers import KNOWN, Providers
 from noria.types import Label
 
 __all__ = [
+    "UNLISTED",
     "Capabilities",
     "Catalogue",
     "EngineDirectory",
@@ -113,6 +114,10 @@ class EngineDirectory(Protocol):
 
 _NOT_RUNNING = Upstream(False, "127.0.0.1", 0, "/v1", (), usage_in_stream=True)
 _FREE = TokenPrice((Rates(0, 0, 0, 0, 0, 0),))
+UNLISTED = "(unlisted)"
+"""The one name in sums of all models that there are not."""
+_MOST_REMEMBERED = 10_000
+"""Names of hosted models, which callers make up as they like."""
 _TEMPLATE_TOKENS = 256
 """What our engine adds at most to a prompt: chat template, system prompt, tool instructions."""
 
@@ -137,6 +142,7 @@ class Catalogue:
         self._providers = Providers(config)
         self._routes: dict[str, Route] = {}
         self._targets: dict[str, Target] = {}
+        self._listed = frozenset((*self.names(), *config.prices))
         for route, settings in config.models.items():
             for target in settings.targets:
                 if (problem := self._problem(target)) is not None:
@@ -149,6 +155,13 @@ class Catalogue:
         """
         return [*self._config.models, *(f"local:{model}" for model in LOCAL)]
 
+    def counted_as(self, name: str) -> str | None:
+        """The name in sums of calls of a model that came to nothing; None for its own. Callers can
+        make up names of hosted models without end, which are one name for each provider."""
+        if name in self._listed:
+            return None
+        return f"{name.partition(':')[0]}:{UNLISTED}"
+
     def resolve(self, name: str) -> Route:
         """Find what a name stands for. The first call for a hosted model reads the price table.
 
@@ -157,6 +170,8 @@ class Catalogue:
         """
         route = self._routes.get(name)
         if route is None:
+            if len(self._routes) >= _MOST_REMEMBERED:
+                self._routes.clear()
             route = self._routes[name] = self._make_route(name)
         return route
 
@@ -170,6 +185,8 @@ class Catalogue:
         if target is None:
             if (problem := self._problem(name)) is not None:
                 raise ApiError(404, "model_not_found", problem, param="model")
+            if len(self._targets) >= _MOST_REMEMBERED:
+                self._targets.clear()
             provider, model = name.split(":", 1)
             settings = self._providers.find(provider)
             target = self._targets[name] = (

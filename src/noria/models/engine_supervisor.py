@@ -20,6 +20,7 @@ import orjson
 
 from noria.config import Config
 from noria.errors import ApiError
+from noria.headers import whole_answer
 from noria.models.state import EXPLAINED, EngineState, Phase, StateFile
 from noria.models.weights import Weights
 
@@ -177,15 +178,12 @@ def _answer(caller: socket.socket, reason: str, wait: int) -> None:
     """Say 503 to one caller. What it sent is read to its end, or the answer might get lost."""
     error = ApiError(503, "engine_unavailable", reason, retry_after=wait)
     body = orjson.dumps(error.body())
-    head = (
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: {wait}\r\nConnection: close\r\n\r\n"
-    )
+    answer = whole_answer(503, [(b"retry-after", b"%d" % wait)], body)
     with caller:
         caller.settimeout(2.0)
         try:
             caller.recv(65536)
-            caller.sendall(head.encode() + body)
+            caller.sendall(answer)
             caller.shutdown(socket.SHUT_WR)
             while caller.recv(65536):
                 pass

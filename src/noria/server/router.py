@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
@@ -22,10 +22,12 @@ from noria.gateway.call import Call
 from noria.gateway.core import Gateway, may_use
 from noria.http.asgi import ASGIApp, run_asgi
 from noria.http.connection import Cancellable, ServerConnection
-from noria.http.request import HTTPRequest
+from noria.http.request import HTTPRequest, too_large
+from noria.http.sink import Headers
+from noria.ids import new_span_id, new_trace_id
 from noria.models.endpoint import Endpoint
 from noria.store import Key
-from noria.tracing.headers import CONTEXT_HEADERS, context_from_headers
+from noria.tracing.headers import context_from_headers
 
 __all__ = ["Router"]
 
@@ -33,6 +35,26 @@ log = logging.getLogger("noria.door")
 
 SESSION_COOKIE = "noria_session"
 _CALLS: Final = {b"/v1" + endpoint.path: endpoint for endpoint in Endpoint}
+_UNUSUAL: Final = (*CONTEXT_HEADERS, b"content-encoding")
+"""Headers with which a call of a model is more than its key and its body."""
+_BARE: Final = (
+    b"/chat/completions", b"/embeddings", b"/completions", b"/responses", b"/messages",
+    b"/moderations", b"/audio", b"/images", b"/files", b"/batches",
+)  # fmt: skip
+"""Where clients ask whose base address lacks `/v1`."""
+_FORM_BYTES: Final = 64 * 1024
+"""The longest form of somebody who is not signed in."""
+_ALLOWED_METHODS: Final = b"GET, POST, PUT, PATCH, DELETE, OPTIONS"
+_ALLOWED_HEADERS: Final = b"authorization, content-type, x-api-key, api-key"
+_SHOWN_HEADERS: Final = b", ".join(
+    (
+        b"x-request-id", b"x-noria-trace", b"x-noria-model", b"x-noria-cost-nano", b"retry-after",
+        b"x-should-retry", b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests",
+        b"x-ratelimit-reset-requests", b"x-ratelimit-limit-tokens",
+        b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens", b"mcp-session-id",
+    )
+)  # fmt: skip
+"""What a page of another origin may read of an answer's head."""
 
 
 class Router:
@@ -54,6 +76,9 @@ class Router:
         engines: Callable[[], dict[str, Any]],
     ) -> None:
         self.gateway = gateway
+        self._origins = frozenset(
+            origin.lower().encode() for origin in gateway.config.server.origins
+        )
         self._make_pages = pages
         self._pages: ASGIApp | None = None
         self._metrics = metrics
@@ -63,15 +88,19 @@ class Router:
     def take(self, incoming: HTTPRequest, lane: ServerConnection) -> Cancellable | None:
         """Begin to answer one request: a call of a model by a known key at once, without a task."""
         endpoint = _CALLS.get(incoming.target)
-        credential = incoming.header(b"authorization")
+        credential = incoming.credential()
+        if self._origins:
+            lane.extra = self._shared(incoming)
         if (
             endpoint is None
             or incoming.method != b"POST"
             or credential is None
-            or incoming.has_any(CONTEXT_HEADERS)
+            or incoming.has_any(_UNUSUAL)
             or (key := self.gateway.keys.recall(credential)) is None
         ):
             return self.gateway.loop.create_task(self._respond(incoming, lane))
+        if not lane.known:
+            lane.show_key()
         try:
             call = self.gateway.admit(endpoint, key, incoming.content(), lane)
             if call is None:
@@ -85,6 +114,62 @@ class Router:
             self._give_up(incoming, lane)
             return None
         return call
+
+    def admit(self, incoming: HTTPRequest) -> Awaitable[object] | None:
+        """Look at who sends a request before its body is gathered: a program shows its key, a
+        browser its session; from anybody else comes a short form at most."""
+        credential = incoming.credential()
+        if credential is not None and self.gateway.keys.recall(credential) is not None:
+            return None
+        path = incoming.target.partition(b"?")[0]
+        if credential is not None or _is_api(incoming.method, path) or _session(incoming):
+            if _lacks_version(path, credential) or path == b"/mcp/":
+                raise self._nowhere(incoming, path)
+            return self._authenticate(incoming, credential)
+        length = incoming.header(b"content-length")
+        if length is None or int(length) > _FORM_BYTES:
+            raise too_large(_FORM_BYTES)
+        return None
+
+    def _shared(self, incoming: HTTPRequest) -> Headers:
+        """What lets a page of another origin read an answer, where that origin is let in."""
+        origin = incoming.header(b"origin")
+        if origin is None or not self._lets_in(origin):
+            return [(b"vary", b"origin")]
+        return [
+            (b"access-control-allow-origin", origin),
+            (b"access-control-expose-headers", _SHOWN_HEADERS),
+            (b"vary", b"origin"),
+        ]
+
+    def _lets_in(self, origin: bytes) -> bool:
+        return b"*" in self._origins or origin.lower() in self._origins
+
+    def _preflight(self, incoming: HTTPRequest, lane: ServerConnection) -> None:
+        """Answer what a browser asks before it lets a page of another origin call the API."""
+        headers: Headers = []
+        if b"access-control-allow-origin" in dict(lane.extra):
+            asked = incoming.header(b"access-control-request-headers")
+            headers = [
+                (b"access-control-allow-methods", _ALLOWED_METHODS),
+                (b"access-control-allow-headers", asked or _ALLOWED_HEADERS),
+                (b"access-control-max-age", b"600"),
+            ]
+        lane.send(204, headers, b"")
+        lane.done()
+
+    @staticmethod
+    def _nowhere(incoming: HTTPRequest, path: bytes) -> ApiError:
+        """Nothing is at a path where clients look for an API."""
+        said = path.decode("utf-8", "replace")
+        host = (incoming.header(b"host") or b"HOST").decode("latin-1")
+        if path == b"/mcp/":
+            hint = f"MCP is served at http://{host}/mcp, without a slash at the end."
+        elif path.startswith(b"/.well-known/"):
+            hint = "noria has no sign-in for programs: send a key as 'Authorization: Bearer KEY'."
+        else:
+            hint = f"The base address of the API is http://{host}/v1, with /v1 at the end."
+        return ApiError(404, "unknown_url", f"There is no {said} here. {hint}")
 
     async def _answer(self, call: Call, incoming: HTTPRequest, lane: ServerConnection) -> None:
         try:
@@ -104,13 +189,26 @@ class Router:
         try:
             path = incoming.target.partition(b"?")[0]
             endpoint = _CALLS.get(path)
-            if endpoint is not None:
+            if endpoint is None or incoming.method != b"POST":
+                lane.extra = [*lane.extra, (b"x-request-id", new_trace_id(new_span_id()).encode())]
+            if incoming.method == b"OPTIONS" and self._origins and _is_open_to_pages(path):
+                self._preflight(incoming, lane)
+            elif incoming.header(b"sec-websocket-key") is not None:
+                message = "WebSockets are not served here; send the same as a POST over HTTP."
+                lane.fail([(b"upgrade", b"HTTP/1.1")], ApiError(426, "upgrade_required", message))
+            elif endpoint is not None:
                 if incoming.method != b"POST":
                     raise _not_allowed(incoming, b"POST")
-                credential = incoming.header(b"authorization")
-                key = self.gateway.keys.recall(credential) if credential else None
-                if key is None:
-                    key = await self._authenticate(incoming, credential)
+                key = await self._authenticate(incoming, incoming.credential())
+                if not lane.known:
+                    lane.show_key()
+                coding = incoming.header(b"content-encoding")
+                if coding is not None and coding.lower() != b"identity":
+                    raise ApiError(
+                        415, "unsupported_media_type",
+                        "The body of a call must not be packed: send it without Content-Encoding.",
+                        param="content-encoding",
+                    )  # fmt: skip
                 context = await context_from_headers(self.gateway, key, incoming.header)
                 await self.gateway.call(endpoint, key, incoming.content(), lane, context)
             elif path == b"/health":
@@ -121,11 +219,29 @@ class Router:
                 lane.done()
             elif path == b"/v1/models" or path.startswith(b"/v1/models/"):
                 await self._list_models(path, incoming, lane)
+            elif (
+                _lacks_version(path, incoming.credential())
+                or path == b"/mcp/"
+                or path.startswith(b"/.well-known/")
+            ):
+                raise self._nowhere(incoming, path)
             else:
                 state: dict[str, Any] = {}
-                if _is_api(incoming.method, path):
-                    credential = incoming.header(b"authorization")
+                credential = incoming.credential()
+                if _is_api(incoming.method, path) or _is_programs(credential, path):
                     state["key"] = await self._authenticate(incoming, credential)
+                    if not lane.known:
+                        lane.show_key()
+                origin = incoming.header(b"origin")
+                if (
+                    path == b"/mcp"
+                    and origin is not None
+                    and not (_same_origin(incoming) or self._lets_in(origin))
+                ):
+                    raise ApiError(
+                        403, "cross_origin",
+                        "Pages of this origin may not call MCP; list it in [server] origins.",
+                    )  # fmt: skip
                 if self._pages is None:
                     self._pages = await asyncio.to_thread(self._make_pages)
                 await run_asgi(self._pages, incoming, lane, state)
@@ -140,8 +256,7 @@ class Router:
         """Which models there are, applications among them."""
         if incoming.method not in (b"GET", b"HEAD"):
             raise _not_allowed(incoming, b"GET")
-        credential = incoming.header(b"authorization")
-        key = await self._authenticate(incoming, credential)
+        key = await self._authenticate(incoming, incoming.credential())
         catalogue, applications = self.gateway.catalogue, self.gateway.applications
         if path == b"/v1/models":
             names = catalogue.names() + (applications.names() if applications else [])
@@ -184,6 +299,29 @@ def _is_api(method: bytes, path: bytes) -> bool:
     if not path.startswith(b"/apps/"):
         return False
     return method not in (b"GET", b"HEAD") or path.endswith(b"/openapi.json")
+
+
+def _is_programs(credential: bytes | None, path: bytes) -> bool:
+    """Whether a request shows a key, which no page asks for. A proxy before the pages may have its
+    own kind of credential."""
+    return (
+        credential is not None
+        and credential[:7].lower() == b"bearer "
+        and not path.startswith(b"/static/")
+    )
+
+
+def _lacks_version(path: bytes, credential: bytes | None) -> bool:
+    """Whether a path is one of OpenAI's API without the `/v1` before it. Where a page has the same
+    path, it is if a program asks."""
+    if path.startswith(_BARE):
+        return path in _BARE or path.startswith(tuple(one + b"/" for one in _BARE))
+    return path.startswith((b"/models", b"/traces", b"/logs")) and _is_programs(credential, path)
+
+
+def _is_open_to_pages(path: bytes) -> bool:
+    """Whether pages of other origins may ask for a path, if theirs is let in."""
+    return path.startswith((b"/v1/", b"/apps/")) or path in (b"/mcp", b"/health")
 
 
 def _model(name: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import threading
@@ -158,11 +159,22 @@ async def _serve(
             metrics=lambda: render_metrics(db),
             engines=lambda: engine_states(config.home),
         )
+        _allow_files(config.limits.connections)
         reception = HTTPServer(config, door)
         await reception.open(listener)
         await stop.wait()
         await reception.close(_DRAIN_SECONDS)
     db.close()
+
+
+def _allow_files(connections: int) -> None:
+    """Let this process open as many files as its connections need, as far as it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 1024
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if wanted > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def run_intake(

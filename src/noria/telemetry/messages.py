@@ -10,7 +10,7 @@ from noria.telemetry import names
 from noria.telemetry.attributes import MOST_LISTED, dicts, dumped, first, listed, parsed, text_of
 from noria.types import SpanKind
 
-__all__ = ["bodies", "parameters"]
+__all__ = ["bodies", "parameters", "tells_messages", "with_events"]
 
 Attributes = Mapping[str, Any]
 
@@ -19,6 +19,8 @@ def bodies(kind: SpanKind, model: str | None, found: Attributes) -> tuple[bytes,
     """The request and the response of a span; empty where nothing was told."""
     if kind is SpanKind.CHAT:
         asked, answered = _chat(model, found)
+        if asked is None:
+            asked, answered = _vercel(model, found)
     elif kind is SpanKind.EMBEDDING:
         asked, answered = _embedding(model, found)
     elif kind is SpanKind.SEARCH:
@@ -27,11 +29,19 @@ def bodies(kind: SpanKind, model: str | None, found: Attributes) -> tuple[bytes,
         asked, answered = None, None
         if kind is SpanKind.TOOL:
             asked = parsed(first(found, names.TOOL_ARGUMENTS))
+            if asked is None:
+                asked = _plain(found, names.INPUT_VALUE, names.INPUT_MIME)
+            if asked is None:
+                asked = parsed(found.get(names.TOOL_SCHEMA))
             answered = parsed(first(found, names.TOOL_RESULT))
     if asked is None:
         asked = _plain(found, names.INPUT_VALUE, names.INPUT_MIME)
     if answered is None:
         answered = _plain(found, names.OUTPUT_VALUE, names.OUTPUT_MIME)
+    if asked is None:
+        asked = parsed(first(found, names.INPUTS_AS_JSON))
+    if answered is None:
+        answered = parsed(first(found, names.OUTPUTS_AS_JSON))
     if asked is None and answered is None:  # an agent may tell its messages as a model does
         told = _told(found, names.AGENT_INPUT)
         asked = {"messages": told} if told else _chat(model, found)[0]
@@ -81,6 +91,112 @@ def _chat(model: str | None, found: Attributes) -> tuple[Any, Any]:
         choice["finish_reason"] = names.FINISH_REASONS.get(str(finish), finish)
     answered = {"model": first(found, names.RESPONSE_MODELS) or model, "choices": choices}
     return asked, answered if choices else None
+
+
+def _vercel(model: str | None, found: Attributes) -> tuple[Any, Any]:
+    """A call as Vercel's AI SDK tells it: messages in its own parts, the answer in pieces."""
+    sent: list[dict[str, Any]] = []
+    for one in dicts(parsed(found.get("ai.prompt.messages"))):
+        sent += _vercel_message(one)
+    text, calls = found.get("ai.response.text"), parsed(found.get("ai.response.toolCalls"))
+    whole = found.get("ai.response.object")
+    if not sent and text is None and not calls and whole is None:
+        return None, None
+    message: dict[str, Any] = {"role": "assistant", "content": text_of(text or whole) or None}
+    if made := [
+        _call(one.get("toolCallId"), one.get("toolName"), one.get("input", one.get("args")))
+        for one in dicts(calls)
+    ]:
+        message["tool_calls"] = made
+    if thought := found.get("ai.response.reasoning"):
+        message["reasoning_content"] = text_of(thought)
+    asked: dict[str, Any] = {"model": model, "messages": sent}
+    tools = parsed(found.get("ai.prompt.tools"))
+    if isinstance(tools, list) and tools:
+        asked["tools"] = [parsed(one) for one in tools[:MOST_LISTED]]
+    if message["content"] is None and "tool_calls" not in message:
+        return asked, None
+    finish = str(found.get("ai.response.finishReason") or "stop").replace("-", "_")
+    answer = first(found, names.RESPONSE_MODELS) or model
+    return asked, {"model": answer, "choices": [_choice(message, finish)]}
+
+
+def _vercel_message(one: dict[str, Any]) -> list[dict[str, Any]]:
+    role, content = str(one.get("role", "user")), one.get("content")
+    if not isinstance(content, list):
+        return [{"role": role, "content": content}]
+    parts: list[dict[str, Any]] = []
+    for part in dicts(content):
+        kind = part.get("type")
+        if kind in ("text", "reasoning"):
+            parts.append({"type": kind, "content": part.get("text")})
+        elif kind == "tool-call":
+            given = part.get("input", part.get("args"))
+            named = {"id": part.get("toolCallId"), "name": part.get("toolName")}
+            parts.append({"type": "tool_call", **named, "arguments": given})
+        elif kind == "tool-result":
+            came = part.get("output", part.get("result"))
+            told = {"id": part.get("toolCallId"), "result": came}
+            parts.append({"type": "tool_call_response", **told})
+        else:
+            parts.append({"type": str(kind)})
+    return _split(role, parts, None)
+
+
+def with_events(found: Attributes, events: Iterable[tuple[str, Attributes]]) -> Attributes:
+    """The attributes of a span with what its events, or the log, tell of messages. What stands in
+    the span itself is left as it is."""
+    more: dict[str, Any] = {}
+    sent: list[dict[str, Any]] = []
+    replies: list[dict[str, Any]] = []
+    for name, told in events:
+        if name == names.DETAILS or name in names.FLAT_EVENTS:
+            more |= {key: value for key, value in told.items() if key.startswith(names.CONTENT)}
+            flat = names.FLAT_EVENTS.get(name)
+            if flat is not None and isinstance(messages := parsed(told.get(flat)), list):
+                (sent if flat == "gen_ai.prompt" else replies).extend(map(_said, dicts(messages)))
+        elif name in names.ROLE_OF_EVENT:
+            sent.append(_said({"role": names.ROLE_OF_EVENT[name], **told}))
+        elif name == names.CHOICE_EVENT:
+            message = parsed(told.get("message"))
+            said = message if isinstance(message, dict) else told
+            reply = _said({"role": "assistant", **said, "tool_calls": said.get("tool_calls")})
+            replies.append({**reply, "finish_reason": told.get("finish_reason")})
+    if sent:
+        more.setdefault(names.INPUT_MESSAGES, sent)
+    if replies:
+        more.setdefault(names.OUTPUT_MESSAGES, replies)
+    return {**more, **found} if more else found
+
+
+def tells_messages(event: str) -> bool:
+    """Whether an event of this name tells messages of a call."""
+    return (
+        event in (names.DETAILS, names.CHOICE_EVENT)
+        or event in names.FLAT_EVENTS
+        or event in names.ROLE_OF_EVENT
+    )
+
+
+def _said(told: Mapping[str, Any]) -> dict[str, Any]:
+    """A message as OpenAI's API has it, as one of GenAI's parts."""
+    content, parts = parsed(told.get("content")), list[dict[str, Any]]()
+    role = str(told.get("role", "user"))
+    if role == "tool" and "parts" not in told:
+        answered = {"id": told.get("id", told.get("tool_call_id")), "result": content}
+        return {"role": role, "parts": [{"type": "tool_call_response", **answered}]}
+    for part in content if isinstance(content, list) else [content]:
+        if isinstance(part, dict):
+            parts.append({"type": str(part.get("type")), "content": part.get("text")})
+        elif part is not None:
+            parts.append({"type": "text", "content": text_of(part)})
+    for call in dicts(parsed(told.get("tool_calls"))):
+        function = parsed(call.get("function"))
+        named = function if isinstance(function, dict) else call
+        made = {"name": named.get("name"), "arguments": named.get("arguments")}
+        parts.append({"type": "tool_call", "id": call.get("id"), **made})
+    given = told.get("parts")
+    return {"role": role, "parts": given if isinstance(given, list) else parts}
 
 
 def _instructions(found: Attributes) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import time
 import zlib
 from collections import Counter
@@ -19,13 +20,26 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from noria.errors import ApiError
+from noria.telemetry import names
 
 if TYPE_CHECKING:
+    from google.protobuf.message import Message
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
     from opentelemetry.proto.trace.v1.trace_pb2 import Span as ProtoSpan
 
-__all__ = ["JSON", "PROTOBUF", "ForeignSpan", "Reading", "failure", "media_of", "read", "success"]
+__all__ = [
+    "JSON",
+    "PROTOBUF",
+    "ForeignSpan",
+    "Reading",
+    "Said",
+    "failure",
+    "media_of",
+    "read",
+    "read_log",
+    "success",
+]
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -55,6 +69,16 @@ class ForeignSpan:
     events: list[tuple[str, dict[str, Any]]]
     resource: dict[str, Any]
     scope: str
+
+
+@dataclass(slots=True)
+class Said:
+    """A record of a log that belongs to a span."""
+
+    trace_id: str
+    span_id: str
+    name: str
+    told: dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -96,14 +120,14 @@ def read(media: str, coding: str | None, body: bytes, most_bytes: int) -> Readin
             way that is not known.
     """
     body = _unpack(coding, body, most_bytes)
-    request = _from_json(body) if media == JSON else _from_protobuf(body)
+    reading = Reading()
+    request = _from_json(body, reading) if media == JSON else _from_protobuf(body, reading)
     count = sum(len(scope.spans) for group in request.resource_spans for scope in group.scope_spans)
     if count > MOST_SPANS:
         raise ApiError(
             413, "request_too_large",
             f"The request has {count} spans; send at most {MOST_SPANS} at once.",
         )  # fmt: skip
-    reading = Reading()
     latest = time.time_ns() + _LATEST_NS
     for group in request.resource_spans:
         resource = _attributes(group.resource.attributes)
@@ -115,6 +139,49 @@ def read(media: str, coding: str | None, body: bytes, most_bytes: int) -> Readin
                 else:
                     reading.rejected[problem] += 1
     return reading
+
+
+def read_log(media: str, coding: str | None, body: bytes, most_bytes: int) -> list[Said]:
+    """Read the body of `POST /v1/logs`: the records that belong to a span.
+
+    Raises:
+        ApiError: as `read`.
+    """
+    from google.protobuf.json_format import ParseDict, ParseError
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1 import logs_service_pb2 as service
+
+    body = _unpack(coding, body, most_bytes)
+    request = service.ExportLogsServiceRequest()
+    try:
+        if media == JSON:
+            content = _loaded(body)
+            for scope in _json_scopes(content, "resourceLogs"):
+                for record in _lists(scope, "logRecords"):
+                    _ids_to_base64(record)
+            ParseDict(content, request, ignore_unknown_fields=True)
+        else:
+            request.ParseFromString(body)
+    except (DecodeError, ParseError, TypeError, ValueError, RecursionError) as wrong:
+        raise ApiError(
+            400, "invalid_body",
+            f"The body is not an ExportLogsServiceRequest: {str(wrong)[:300]}",
+        ) from None  # fmt: skip
+    said: list[Said] = []
+    for group in request.resource_logs:
+        for scope in group.scope_logs:
+            for record in scope.log_records[:MOST_SPANS]:
+                if len(record.trace_id) != 16 or len(record.span_id) != 8:
+                    continue
+                told = _attributes(record.attributes)
+                of_record = _value(record.body, 0)
+                name = record.event_name or str(told.get(names.EVENT_NAME) or "")
+                if isinstance(of_record, dict):
+                    told |= of_record
+                elif of_record is not None:
+                    told.setdefault("content", of_record)
+                said.append(Said(record.trace_id.hex(), record.span_id.hex(), name, told))
+    return said
 
 
 def success(media: str, rejected: Counter[str]) -> bytes:
@@ -186,7 +253,10 @@ def _gunzip(body: bytes, most_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _from_protobuf(body: bytes) -> ExportTraceServiceRequest:
+_UNREADABLE = "that cannot be read"
+
+
+def _from_protobuf(body: bytes, reading: Reading) -> ExportTraceServiceRequest:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
 
@@ -194,38 +264,142 @@ def _from_protobuf(body: bytes) -> ExportTraceServiceRequest:
     try:
         request.ParseFromString(body)
     except DecodeError:
+        return _one_by_one(body, reading)
+    return request
+
+
+def _one_by_one(body: bytes, reading: Reading) -> ExportTraceServiceRequest:
+    """Read each span of a request by itself, so that one that is no protobuf (a text cut within a
+    character, say) is left out and the others are kept."""
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+    request = service.ExportTraceServiceRequest()
+    try:
+        for group in _submessages(body, 1):
+            resource_spans = request.resource_spans.add()
+            for resource in _submessages(group, 1):
+                _merge(resource_spans.resource, resource)
+            for scope in _submessages(group, 2):
+                scope_spans = resource_spans.scope_spans.add()
+                for told in _submessages(scope, 1):
+                    _merge(scope_spans.scope, told)
+                for span in _submessages(scope, 2):
+                    try:
+                        scope_spans.spans.append(Span.FromString(span))
+                    except DecodeError:
+                        reading.rejected[_UNREADABLE] += 1
+    except (DecodeError, IndexError, ValueError):
         raise ApiError(
             400, "invalid_body", "The body is not an ExportTraceServiceRequest in protobuf."
         ) from None
     return request
 
 
-def _from_json(body: bytes) -> ExportTraceServiceRequest:
+def _merge(message: Message, told: bytes) -> None:
+    """Read what says where spans come from; nothing where that cannot be read."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        message.ParseFromString(told)
+    except DecodeError:
+        message.Clear()
+
+
+def _submessages(body: bytes, wanted: int) -> Iterator[bytes]:
+    """The messages of one field of a message (protobuf's encoding: varints, and a length before
+    what has one).
+
+    Raises:
+        ValueError: it is no message.
+        IndexError: it ends too early.
+    """
+    at = 0
+    while at < len(body):
+        tag, at = _varint(body, at)
+        kind = tag & 7
+        if kind == 0:
+            _, at = _varint(body, at)
+        elif kind == 2:
+            length, at = _varint(body, at)
+            if at + length > len(body):
+                raise ValueError("it ends too early")
+            if tag >> 3 == wanted:
+                yield body[at : at + length]
+            at += length
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+        else:
+            raise ValueError("no such wire type")
+
+
+def _varint(body: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = body[at]
+        at += 1
+        number |= (byte & 127) << shift
+        if byte < 128:
+            return number, at
+    raise ValueError("a number of over ten bytes")
+
+
+def _loaded(body: bytes) -> Any:
+    """JSON, in which a lone half of a surrogate pair (a text that was cut within a character)
+    becomes U+FFFD."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if b"\\u" not in body:
+            raise
+        text = json.dumps(json.loads(body), ensure_ascii=False)
+        return orjson.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def _from_json(body: bytes, reading: Reading) -> ExportTraceServiceRequest:
     from google.protobuf.json_format import ParseDict, ParseError
     from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as service
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
     request = service.ExportTraceServiceRequest()
+    broken = (ParseError, TypeError, ValueError, RecursionError)
     try:
-        content = orjson.loads(body)
-        for span in _json_spans(content):
-            _ids_to_base64(span)
+        content = _loaded(body)
+        apart = [_lists(scope, "spans") for scope in _json_scopes(content, "resourceSpans")]
+        for scope in _json_scopes(content, "resourceSpans"):
+            scope.pop("spans", None)
         ParseDict(content, request, ignore_unknown_fields=True)
-    except orjson.JSONDecodeError as malformed:
+    except (orjson.JSONDecodeError, json.JSONDecodeError) as malformed:
         raise ApiError(400, "invalid_body", f"The body is not JSON: {malformed}.") from None
-    except (ParseError, TypeError, ValueError, RecursionError) as wrong:
+    except broken as wrong:
         raise ApiError(
             400, "invalid_body",
             f"The body is not an ExportTraceServiceRequest in JSON: {str(wrong)[:300]}",
         ) from None  # fmt: skip
+    problem = ""
+    scopes = (scope for group in request.resource_spans for scope in group.scope_spans)
+    for scope, spans in zip(scopes, apart, strict=True):
+        for span in spans:
+            try:
+                _ids_to_base64(span)
+                scope.spans.append(ParseDict(span, Span(), ignore_unknown_fields=True))
+            except broken as wrong:
+                problem = problem or str(wrong)[:300]
+                reading.rejected[_UNREADABLE] += 1
+    if problem and not any(
+        scope.spans for group in request.resource_spans for scope in group.scope_spans
+    ):
+        raise ApiError(400, "invalid_body", f"None of the spans can be read: {problem}")
     return request
 
 
-def _json_spans(content: Any) -> Iterator[dict[str, Any]]:
+def _json_scopes(content: Any, name: str) -> Iterator[dict[str, Any]]:
     if not isinstance(content, dict):
         raise TypeError("it must be an object")
-    for group in _lists(content, "resourceSpans"):
-        for scope in _lists(group, "scopeSpans"):
-            yield from _lists(scope, "spans")
+    for group in _lists(content, name):
+        yield from _lists(group, name.replace("resource", "scope"))
 
 
 def _lists(value: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -4,15 +4,15 @@ many tokens, at what price."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from noria.telemetry import names
-from noria.telemetry.attributes import count_of, number_of, words_of
-from noria.telemetry.messages import bodies, parameters
+from noria.telemetry.attributes import count_of, first, number_of, parsed, words_of
+from noria.telemetry.messages import bodies, parameters, with_events
 from noria.types import Money, SpanKind, Status, Usage
 
 if TYPE_CHECKING:
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from noria.store import Key
     from noria.telemetry.otlp import ForeignSpan
 
-__all__ = ["Prices", "price_finder", "record_of"]
+__all__ = ["Prices", "knows_provider", "price_finder", "record_of"]
+
+Prices = Callable[[str], "Price | None"]
+"""Gives the price of a `provider:model`, or of a name that noria knows."""
 
 _MOST_BODY = 1024 * 1024
 _MOST_ATTRIBUTES = 100
@@ -29,12 +32,14 @@ _MOST_TEXT = 1_000
 _MOST_NANO = 2**53
 _CALLS = (SpanKind.CHAT, SpanKind.EMBEDDING)
 
-Prices = Callable[[str], "Price | None"]
-"""Gives the price of a `provider:model`, or of a name that noria knows."""
-
 
 def record_of(
-    span: ForeignSpan, key: Key, prices: Prices, *, content: bool
+    span: ForeignSpan,
+    key: Key,
+    prices: Prices,
+    is_provider: Callable[[str], bool] = "local".__eq__,
+    *,
+    content: bool,
 ) -> tuple[dict[str, Any], bytes, bytes]:
     """The record of a span, its request and its response.
 
@@ -42,9 +47,10 @@ def record_of(
         span: as it was told.
         key: whose it is.
         prices: finds what a model costs, for spans that do not say what they cost.
+        is_provider: tells whether the part of a model's name before a colon is a provider.
         content: whether texts are kept.
     """
-    found = span.attributes
+    found = with_events(span.attributes, span.events)
     kind = _kind(span)
     asked = parameters(found)
     model = (
@@ -52,7 +58,7 @@ def record_of(
         or words_of(asked, ("model",))
         or words_of(found, names.RESPONSE_MODELS)
     )
-    target = _target(found, model)
+    target = _target(found, model, is_provider)
     error = _error(span, content)
     meta: dict[str, Any] = {
         "t": "foreign",
@@ -77,15 +83,19 @@ def record_of(
     if model is not None:
         meta["model"] = model
     if kind in _CALLS:
-        meta |= _figures(found, target or model, prices)
+        figures = _figures(found, _priced_as(found, model, target), prices)
+        meta |= figures
         if target is not None:
             meta["target"] = target
-        if found.get(names.STREAM) is True or asked.get("stream") is True:
+        if any(found.get(name) is True for name in names.STREAMS) or asked.get("stream") is True:
             meta["stream"] = True
         seconds = number_of(found, names.FIRST_CHUNKS)
         if seconds is not None and seconds < 1e9:
-            meta["ttft"] = round(seconds * 1000, 3)
+            told_in_ms = found.get(names.FIRST_CHUNKS[-1]) == seconds
+            meta["ttft"] = round(seconds if told_in_ms else seconds * 1000, 3)
     attributes: dict[str, Any] = {"source": "otlp", "otel": _others(span, content)}
+    if kind in _CALLS and "cost" not in meta:
+        attributes["cost_unknown"] = True
     request = response = b""
     if content:
         request, response = bodies(kind, model, found)
@@ -96,6 +106,14 @@ def record_of(
         response = b"" if "response" in too_long else response
     meta["attrs"] = attributes
     return meta, request, response
+
+
+def knows_provider(config: Config) -> Callable[[str], bool]:
+    """Tells whether noria knows a provider by a name."""
+    from noria.models.providers import Providers
+
+    providers = Providers(config)
+    return lambda name: name == "local" or providers.find(name) is not None
 
 
 def price_finder(config: Config) -> Prices:
@@ -126,9 +144,35 @@ def price_finder(config: Config) -> Prices:
 def _kind(span: ForeignSpan) -> SpanKind:
     operation, told = span.attributes.get(names.OPERATION), span.attributes.get(names.SPAN_KIND)
     kind = names.KIND_OF_OPERATION.get(str(operation)) or names.KIND_OF_SPAN.get(str(told).upper())
+    if kind is None and operation is None and told is None:
+        kind = _inferred(span)
     if kind is None:
         kind = SpanKind.STEP if span.parent_id else SpanKind.APP
     return kind
+
+
+def _inferred(span: ForeignSpan) -> SpanKind | None:
+    """What kind of work it was, for exporters that do not name the operation as GenAI does."""
+    found = span.attributes
+    for name in names.VERCEL_OPERATIONS:
+        words = str(found.get(name) or "").split()
+        if words and words[0].startswith(names.VERCEL):
+            return names.KIND_OF_ENDING.get(words[0].rpartition(".")[2])
+    for name, kinds in (
+        (names.REQUEST_TYPE, names.KIND_OF_REQUEST),
+        (names.ENTITY_KIND, names.KIND_OF_ENTITY),
+        (names.SPAN_TYPE, names.KIND_OF_TYPE),
+    ):
+        told = found.get(name)
+        if isinstance(told, str) and told not in ("unknown", "UNKNOWN"):
+            return kinds.get(told)
+    if words_of(found, names.AGENTS):
+        return None  # An agent repeats what its calls have used.
+    if words_of(found, names.REQUEST_MODELS) is None or not (
+        words_of(found, names.PROVIDERS) or names.GEN_AI in span.scope or "llm" in span.scope
+    ):
+        return None
+    return SpanKind.EMBEDDING if "embed" in span.name.lower() else SpanKind.CHAT
 
 
 def _name(span: ForeignSpan, kind: SpanKind) -> str:
@@ -137,21 +181,40 @@ def _name(span: ForeignSpan, kind: SpanKind) -> str:
     return span.name or str(kind)
 
 
-def _target(found: dict[str, Any], model: str | None) -> str | None:
+def _priced_as(found: Mapping[str, Any], model: str | None, target: str | None) -> list[str]:
+    """By which names a call can be priced: the model that answered, else the one asked for."""
+    named = [name for name in (target, model) if name]
+    if target is not None and model is not None and (provider := target.partition(":")[0]):
+        named.insert(1, f"{provider}:{model}")
+    return named
+
+
+def _target(
+    found: Mapping[str, Any], model: str | None, is_provider: Callable[[str], bool]
+) -> str | None:
     """`provider:model` in noria's words, by what the span says of who answered."""
     answered = words_of(found, names.RESPONSE_MODELS) or model
     provider = words_of(found, names.PROVIDERS)
-    if answered is None or provider is None or (model is not None and ":" in model):
+    # Names with a colon may be noria's own, or the tag of a model (`llama3.2:3b`).
+    if model is not None and ":" in model and is_provider(model.partition(":")[0]):
+        return model
+    if answered is None or provider is None:
         return model if model is not None and ":" in model else None
     provider = provider.lower()
+    for api in names.PROVIDER_APIS:
+        provider = provider.removesuffix(api)
     return f"{names.PROVIDER_NAMES.get(provider, provider)}:{answered}"
 
 
-def _figures(found: dict[str, Any], priced_as: str | None, prices: Prices) -> dict[str, Any]:
+def _figures(found: Mapping[str, Any], priced_as: list[str], prices: Prices) -> dict[str, Any]:
     """Tokens and cost of a call. What a span says it cost wins over the table."""
+    raw = parsed(first(found, names.USAGES))
+    usage_told = raw if isinstance(raw, dict) else {}
     counts = {
-        "in": count_of(found, names.INPUTS),
-        "out": count_of(found, names.OUTPUTS),
+        "in": count_of(found, names.INPUTS)
+        or count_of(usage_told, ("input_tokens", "prompt_tokens")),
+        "out": count_of(found, names.OUTPUTS)
+        or count_of(usage_told, ("output_tokens", "completion_tokens")),
         "cached": count_of(found, names.CACHED),
         "reasoning": count_of(found, names.REASONING),
     }
@@ -159,7 +222,7 @@ def _figures(found: dict[str, Any], priced_as: str | None, prices: Prices) -> di
     reported = number_of(found, names.COSTS_USD)
     if reported is not None:
         figures["cost"] = min(Money.from_usd(Decimal(repr(reported))), _MOST_NANO)
-    elif figures and priced_as is not None and (price := prices(priced_as)) is not None:
+    elif figures and (price := next(filter(None, map(prices, priced_as)), None)):
         usage = Usage(
             input_tokens=counts["in"] or 0,
             output_tokens=counts["out"] or 0,

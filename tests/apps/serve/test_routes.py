@@ -122,6 +122,21 @@ class TestChat:
         answer = client.post("/v1/chat/completions", json=body)
         assert (answer.status_code, error_of(answer)["param"]) == (400, "messages[0].content")
 
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("tools", [{"type": "function", "function": {"name": "f"}}]),
+            ("response_format", {"type": "json_object"}),
+            ("n", 2),
+        ],
+    )
+    def test_what_it_would_not_do_is_refused_by_name(
+        self, client: httpx2.Client, field: str, value: object
+    ) -> None:
+        body = chat("Hi", model="support") | {field: value}
+        answer = client.post("/v1/chat/completions", json=body)
+        assert (answer.status_code, error_of(answer)["param"]) == (400, field)
+
     def test_a_chat_without_a_question_is_refused(self, client: httpx2.Client) -> None:
         body = {"model": "support", "messages": [{"role": "assistant", "content": "Hi"}]}
         answer = client.post("/v1/chat/completions", json=body)

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 import orjson
 
 from noria.errors import ApiError
+from noria.headers import whole_answer
 
 __all__ = ["answer_unavailable"]
 
@@ -30,11 +31,7 @@ async def answer_unavailable(
         wait: seconds after which it is worth trying again.
     """
     error = ApiError(503, "app_unavailable", reason, retry_after=wait)
-    body = orjson.dumps(error.body())
-    answer = (
-        "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: {wait}\r\nConnection: close\r\n\r\n"
-    ).encode() + body
+    answer = whole_answer(503, [(b"retry-after", b"%d" % wait)], orjson.dumps(error.body()))
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # What was sent is read to its end first, or the answer might get lost.

@@ -175,7 +175,8 @@ class AppClient(Applications):
         self, served: Served, visit: CallEnvelope, key: Key, body: bytes, sink: ResponseSink
     ) -> None:
         """Send one call to an application's process and its answer into a sink."""
-        headers: Headers = [(b"x-noria-trace", visit.trace.encode())]
+        trace = visit.trace.encode()
+        headers: Headers = [(b"x-noria-trace", trace), (b"x-request-id", trace)]
         packed = visit.pack(body)
         begun = False
         exchange: Exchange | None = None

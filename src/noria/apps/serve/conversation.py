@@ -11,7 +11,10 @@ from noria.errors import ApiError, StoreUnavailable
 from noria.store import Database
 from noria.tracing import Trace, TraceLabels
 
-__all__ = ["ConversationState", "read_chat"]
+__all__ = ["ConversationState", "read_chat", "refuse_options"]
+
+_FOR_MODELS = ("tools", "tool_choice", "functions", "response_format", "logprobs", "audio")
+"""What a caller may ask of a model and an application has its own mind about."""
 
 _INSTRUCT = ("system", "developer")
 _ROLES = (*_INSTRUCT, "user", "assistant")
@@ -36,6 +39,21 @@ def read_chat(messages: list[dict[str, Any]]) -> tuple[str, list[dict[str, str]]
         if message["role"] in _ROLES
     ]
     return question, history
+
+
+def refuse_options(fields: dict[str, Any]) -> None:
+    """Check that a chat asks nothing of an application that it would not do: it chooses its own
+    tools, and the form of its answer is its function's.
+
+    Raises:
+        ApiError: 400, with the field.
+    """
+    for name in _FOR_MODELS:
+        value = fields.get(name)
+        if value and value not in ("none", "auto") and value != {"type": "text"}:
+            raise _unusable(name, "an application has its own; leave it out, or ask a model")
+    if (fields.get("n") or 1) > 1:
+        raise _unusable("n", "an application gives one answer")
 
 
 def _text(content: Any, number: int) -> str:

@@ -16,7 +16,7 @@ from noria.apps.declare.app import App
 from noria.apps.run.run import start
 from noria.apps.serve.callers import CallerKeys
 from noria.apps.serve.chat_format import ChatWire, delta_event, error_event, result_event
-from noria.apps.serve.conversation import ConversationState, read_chat
+from noria.apps.serve.conversation import ConversationState, read_chat, refuse_options
 from noria.apps.serve.envelope import CallEnvelope
 from noria.apps.serve.manifest import app_secret
 from noria.errors import ApiError, StoreUnavailable, internal_error
@@ -34,6 +34,7 @@ __all__ = ["AppDoor"]
 
 log = logging.getLogger("noria.apps")
 
+_STRANGER = ApiError(401, "invalid_api_key", "This endpoint accepts internal requests only.")
 _EVENTS = [(b"content-type", b"text/event-stream")]
 
 
@@ -57,12 +58,18 @@ class AppDoor:
         """Begin to answer one call of a door."""
         return self._gateway.loop.create_task(self._respond(incoming, lane))
 
+    def admit(self, incoming: HTTPRequest) -> None:
+        """Let the body come: only noria's own doors reach this socket, and they are asked for
+        their secret before it is read."""
+        if not self._is_door(incoming):
+            raise _STRANGER
+
+    def _is_door(self, incoming: HTTPRequest) -> bool:
+        return hmac.compare_digest(incoming.header(b"authorization") or b"", self._credential)
+
     async def _respond(self, incoming: HTTPRequest, lane: ServerConnection) -> None:
-        if not hmac.compare_digest(incoming.header(b"authorization") or b"", self._credential):
-            lane.fail(
-                [],
-                ApiError(401, "invalid_api_key", "This endpoint accepts internal requests only."),
-            )
+        if not self._is_door(incoming):
+            lane.fail([], _STRANGER)
             return
         lane.acknowledge()
         visit, body = CallEnvelope.unpack(incoming.content())
@@ -124,6 +131,7 @@ class AppDoor:
             )  # fmt: skip
         request = orjson.loads(body)
         with _noting(context, function.full_name, body):
+            refuse_options(request)
             question, said = read_chat(request["messages"])
             await talk.begin(said)
             run = start(

@@ -50,6 +50,10 @@ Generate = Callable[[dict[str, Any], Emit], Tally]
 """Runs one generation: takes the library's request and hands on its chunks."""
 
 
+FINGERPRINT = "noria"
+"""What OpenAI's `system_fingerprint` is here: the engine has one build."""
+
+
 class Chunks:
     """Writes the `chat.completion.chunk`s of one answer."""
 
@@ -62,6 +66,8 @@ class Chunks:
             "object": "chat.completion.chunk",
             "created": int(time.time()),
             "model": model,
+            "system_fingerprint": FINGERPRINT,
+            "usage": None,
         }
         self.stopped = False
 
@@ -98,7 +104,7 @@ class Chunks:
     def _tidied(self, choice: dict[str, Any]) -> dict[str, Any]:
         delta, logprobs = choice["delta"], choice.get("logprobs")
         if "role" in delta and delta.get("content") is None:
-            delta = {"role": "assistant", "content": ""}
+            delta = {"role": "assistant", "content": "", "refusal": None}
         if logprobs:
             # Of a character that took several tokens, the library tells the last one only.
             for entry in logprobs["content"]:

@@ -40,7 +40,7 @@ class ChatRequest:
     messages: list[dict[str, Any]]
     sampling: dict[str, Any]
     """What goes to the engine as it is."""
-    limit: int | None
+    limit: int
     """The most tokens of one answer."""
     shape: dict[str, Any]
     """What holds the answer to a JSON form; empty for free text."""
@@ -78,10 +78,17 @@ class ChatRequest:
 
     def body(self, messages: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """The request for the engine: these messages, this caller's settings, and `more`."""
-        body = {"messages": messages, "stream": True, "stream_options": {"include_usage": True}}
-        if self.limit is not None:
-            body["max_tokens"] = self.limit
+        body = {
+            "messages": messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": self.limit,
+        }
         return body | self.sampling | more
+
+
+DEFAULT_LIMIT = 1024
+"""The most tokens of an answer for which nobody set a limit: small models may not find an end."""
 
 
 def bad(message: str, param: str | None = None, code: str = "invalid_value") -> ApiError:
@@ -188,9 +195,10 @@ def _stop(stop: Any) -> dict[str, Any]:
     return {"stop": stops}
 
 
-def _limit(request: dict[str, Any]) -> int | None:
+def _limit(request: dict[str, Any]) -> int:
     newer = _integer(request, "max_completion_tokens", 1, 2**31 - 1)
-    return newer if newer is not None else _integer(request, "max_tokens", 1, 2**31 - 1)
+    limit = newer if newer is not None else _integer(request, "max_tokens", 1, 2**31 - 1)
+    return DEFAULT_LIMIT if limit is None else limit
 
 
 def _integer(request: dict[str, Any], name: str, low: int, high: int) -> int | None:

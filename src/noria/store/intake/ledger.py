@@ -54,6 +54,8 @@ class PendingSpan:
     content: bool
     stored: bool = False
     """Whether it has a row already."""
+    counted_as: str | None = None
+    """The name of its model in sums, where that is not the one that was asked for."""
     attempts: int = 0
     duration_ms: float | None = None
     ttft_ms: float | None = None
@@ -242,6 +244,7 @@ class Ledger:
     def _end(self, meta: dict[str, Any], blobs: tuple[bytes, ...]) -> None:
         draft = self.drafts[meta["id"]]
         self._close(draft, meta, blobs)
+        draft.counted_as = meta.get("counted")
         self._count(draft, self._settle(draft, meta))
 
     @staticmethod
@@ -273,7 +276,7 @@ class Ledger:
     def _sums(self, draft: PendingSpan) -> Sums:
         return self.sums[
             draft.at - draft.at % HOUR_NS,
-            draft.model or "",
+            draft.counted_as or draft.model or "",
             draft.team or "",
             draft.key_id or "",
             draft.user or "",

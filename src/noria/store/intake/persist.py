@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from noria.store.bulk_sql import insert_many, run_many, select_in
 from noria.store.intake.compression import Bodies, compress
@@ -160,22 +160,43 @@ def _post_spans(
     return bodies
 
 
+_NEAR_NS = 16
+"""How far from its instant a place for a span is looked for first, where that is taken."""
+
+
+def _last_within(connection: Connection, at: int, within: int) -> int:
+    """The last instant that is taken, up to so many nanoseconds after one; that one if none is."""
+    query = text("SELECT max(at) FROM spans WHERE at >= :first AND at < :end")
+    found = connection.execute(query, {"first": at, "end": at + within}).scalar()
+    return at if found is None else int(found)
+
+
 def _place(connection: Connection, ledger: Ledger, drafts: list[PendingSpan]) -> None:
     """Give each new span an instant of its own, some nanoseconds later where one is taken."""
     begun = {draft.id: draft.at for draft in drafts}
     drafts.sort(key=attrgetter("at", "id"))
-    unplaced = drafts
-    taken: set[int] = set()
+    latest = 0
+    for draft in drafts:
+        latest = draft.at = max(draft.at, latest + 1)
+    taken = {draft.at for draft in drafts}
+    unplaced, within = drafts, _NEAR_NS
     while unplaced:
-        for draft in unplaced:
-            while draft.at in taken:
-                draft.at += 1
-            taken.add(draft.at)
         stored = select_in(
             connection, "SELECT at FROM spans WHERE at IN ?", [draft.at for draft in unplaced]
         )
         clashes = {row.at for row in stored}
         unplaced = [draft for draft in unplaced if draft.at in clashes]
+        # A client can fill up any instants. What clashes goes behind all that is stored near it,
+        # and what is near grows with each round, so that the rounds are few.
+        ends = {at: _last_within(connection, at, within) for at in {begun[d.id] for d in unplaced}}
+        within *= 16
+        latest = 0
+        for draft in unplaced:
+            latest = max(latest, ends[begun[draft.id]]) + 1
+            while latest in taken:
+                latest += 1
+            draft.at = latest
+            taken.add(latest)
     moved = {draft.id: draft.at for draft in drafts if draft.at != begun[draft.id]}
     if moved:
         for (span_id, _), hold in ledger.holds.items():
