@@ -27,7 +27,7 @@ from noria.http.sink import Headers
 from noria.ids import new_span_id, new_trace_id
 from noria.models.endpoint import Endpoint
 from noria.store import Key
-from noria.tracing.headers import context_from_headers
+from noria.tracing.headers import CONTEXT_HEADERS, context_from_headers
 
 __all__ = ["Router"]
 
