@@ -22,6 +22,7 @@ from sqlalchemy import select, text, update
 
 from noria.plugins import registry
 from noria.retrieval.document import Failure, Original, Unreadable
+from noria.retrieval.ingest.access_fields import unread_line
 from noria.retrieval.ingest.chunking import split
 from noria.retrieval.ingest.embed_pending import embed_pending
 from noria.retrieval.ingest.sources import Entry, entries
@@ -47,7 +48,7 @@ Progress = Callable[[str, int, int], None]
 
 _GROUP = 32
 """Documents that are written in one transaction."""
-_READ_BY = b"1"
+_READ_BY = b"2"
 """Rises when the loaders or the splitter make other chunks of the same bytes."""
 _LOCK_SECONDS = 0.2
 _NOBODY = Access(Label.RESTRICTED)
@@ -201,6 +202,9 @@ class _Reader:
             self._report.held_out += 1
             return
         try:
+            unread = unread_line(original.text)
+            if unread is not None:
+                raise Unreadable(f"{unread!r} looks like an access field and is not read")
             standing = self._rules.standing(original)
         except Unreadable as why:
             yield from self._fail(original.id, str(why))

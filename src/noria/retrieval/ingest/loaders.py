@@ -7,25 +7,25 @@ whole file cannot. Plugins add more by their suffix.
 
 from __future__ import annotations
 
-import csv
 import io
 import logging
+import re
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import Any
 
-import orjson
-
 from noria.retrieval.document import Failure, Original, Unreadable, read_grants, read_label
+from noria.retrieval.ingest.access_fields import resembles_access, unread_line
 from noria.retrieval.ingest.front_matter import front_matter
+from noria.retrieval.ingest.rows import read_csv, read_jsonl
+from noria.retrieval.ingest.text import decoded
 
 __all__ = ["LOADERS", "Loader"]
 
 Loader = Callable[[bytes, str], Iterator[Original | Failure]]
 
 _MOST_UNZIPPED = 256 * 1024 * 1024
-_MOST_CELL = 16 * 1024 * 1024
 
 
 def _text(data: bytes, name: str) -> Iterator[Original | Failure]:
@@ -45,13 +45,46 @@ def _text(data: bytes, name: str) -> Iterator[Original | Failure]:
 def _html(data: bytes, name: str) -> Iterator[Original | Failure]:
     import turbohtml
 
+    fields: dict[str, Any] = {}
+    if _MATTER_FIRST.match(data):
+        fields, body = front_matter(decoded(data))
+        data = "\ufeff".encode() + body.encode()
     page = turbohtml.parse(data)
+    for element in page.select("meta"):
+        named = element.attrs.get("name") or element.attrs.get("property") or ""
+        if resembles_access(str(named)):
+            raise Unreadable(f"it has <meta name={named!r}>, which is not read")
     title = page.select_one("title")
-    for element in page.select("script, style, nav, template, noscript, svg, iframe"):
+    # A browser shows a formula once; the page has it as MathML, as TeX and drawn.
+    for formula in page.select(".katex, .katex-display"):
+        tex = formula.select_one('annotation[encoding="application/x-tex"]')
+        if tex is not None:
+            formula.set_text(f"${tex.text.strip()}$")
+    for element in page.select(_UNSHOWN):
         element.decompose()
+    comments = "\n".join(_COMMENT.findall(data[:65536].decode("utf-8", "replace")))
+    for shown in (comments, page.text, page.to_text()):
+        found = unread_line(shown)
+        if found is not None:
+            raise Unreadable(f"{found!r} looks like an access field and is not read")
     text = page.to_markdown()
-    named = " ".join(title.text.split()) if title is not None else ""
-    yield Original(name, text, named or _first_heading(text) or PurePath(name).stem, name)
+    heading = " ".join(title.text.split()) if title is not None else ""
+    yield Original(
+        name,
+        text,
+        str(fields.get("title") or heading or _first_heading(text) or PurePath(name).stem),
+        name,
+        read_label(fields.get("label")),
+        read_grants(fields.get("grants")),
+    )
+
+
+_MATTER_FIRST = re.compile(rb"(?:\xef\xbb\xbf)?---[ \t]*\r?\n")
+_COMMENT = re.compile(r"<!--(.{0,1000}?)-->", re.DOTALL)
+_UNSHOWN = (
+    "script, style, nav, template, noscript, svg, iframe, [hidden], [aria-hidden=true],"
+    ' [style*="display:none"], [style*="display: none"], input[type=hidden]'
+)
 
 
 def _pdf(data: bytes, name: str) -> Iterator[Original | Failure]:
@@ -62,6 +95,9 @@ def _pdf(data: bytes, name: str) -> Iterator[Original | Failure]:
         reader = pypdf.PdfReader(io.BytesIO(data))
         if reader.is_encrypted and not reader.decrypt(""):
             raise Unreadable("it is encrypted")
+        for named in reader.metadata or ():
+            if resembles_access(named.lstrip("/")):
+                raise Unreadable(f"it has the property {named!r}, which is not read")
         text = "\n\n".join(page.extract_text() for page in reader.pages)
         title = str((reader.metadata.title if reader.metadata else None) or "").strip()
     except Unreadable:
@@ -78,11 +114,8 @@ def _docx(data: bytes, name: str) -> Iterator[Original | Failure]:
     import turbohtml
 
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            if sum(member.file_size for member in packed.infolist()) > _MOST_UNZIPPED:
-                raise Unreadable("it is larger than 256 MiB when unpacked")
         html = mammoth.convert_to_html(
-            io.BytesIO(data), convert_image=mammoth.images.img_element(lambda _: {})
+            _plain_docx(data), convert_image=mammoth.images.img_element(lambda _: {})
         ).value
     except Unreadable:
         raise
@@ -92,83 +125,31 @@ def _docx(data: bytes, name: str) -> Iterator[Original | Failure]:
     yield Original(name, text, _first_heading(text) or PurePath(name).stem, name)
 
 
-def _csv(data: bytes, name: str) -> Iterator[Original | Failure]:
-    csv.field_size_limit(_MOST_CELL)
-    lines = io.StringIO(decoded(data), newline="")
-    rows = csv.DictReader(lines, delimiter="\t" if name.lower().endswith(".tsv") else ",")
-    number = 0
-    while True:
-        number += 1
-        try:
-            row = next(rows, None)
-        except csv.Error as broken:
-            yield Failure(f"{name}#{number}", f"row {number}: {broken}")
-            continue
-        if row is None:
-            return
-        row.pop(None, None)  # cells beyond the heading's
-        grants = row.get("grants")
-        if grants is not None:
-            row["grants"] = [group for part in grants.split(",") if (group := part.strip())]
-        yield _row(name, number, row)
-
-
-def _jsonl(data: bytes, name: str) -> Iterator[Original | Failure]:
-    for number, line in enumerate(data.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as broken:
-            yield Failure(f"{name}#{number}", f"line {number} is not JSON: {broken}")
-            continue
-        if isinstance(row, dict):
-            yield _row(name, number, row)
-        else:
-            yield Failure(f"{name}#{number}", f"line {number} is not a JSON object")
-
-
-_FIELDS = ("id", "text", "title", "source", "label", "grants")
-
-
-def _row(name: str, number: int, row: Mapping[str, Any]) -> Original | Failure:
-    """A row as a document. Where it has no `text`, all of its other fields are its text."""
-    row = {str(field).strip(): value for field, value in row.items()}
-    given = {field.lower(): value for field, value in row.items() if field.lower() in _FIELDS}
-    identity = f"{name}#{given.get('id') or number}"
-    text = given.get("text")
-    if text is None:
-        text = "\n".join(
-            f"{field}: {value if isinstance(value, str) else orjson.dumps(value).decode()}"
-            for field, value in row.items()
-            if field.lower() not in ("id", "label", "grants") and value not in (None, "")
-        )
-    try:
-        if not isinstance(text, str):
-            raise Unreadable("text: must be a text")
-        return Original(
-            id=identity,
-            text=text,
-            title=str(given.get("title") or identity),
-            source=str(given.get("source") or identity),
-            label=read_label(given.get("label") or None),
-            grants=read_grants(given.get("grants")),
-        )
-    except Unreadable as wrong:
-        return Failure(identity, str(wrong))
-
-
-def decoded(data: bytes) -> str:
-    """A file's text.
+def _plain_docx(data: bytes) -> io.BytesIO:
+    """A Word document whose fields (a date, a client's name) are the text that they show.
 
     Raises:
-        Unreadable: it is neither UTF-8 nor UTF-16 with a mark.
+        Unreadable: it is too large, or one of its properties looks like an access field.
     """
-    encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as broken:
-        raise Unreadable(f"it is not UTF-8: byte {broken.start:,} cannot be read") from None
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as packed, zipfile.ZipFile(made, "w") as plain:
+        if sum(member.file_size for member in packed.infolist()) > _MOST_UNZIPPED:
+            raise Unreadable("it is larger than 256 MiB when unpacked")
+        for member in packed.infolist():
+            content = packed.read(member)
+            if member.filename.startswith("docProps/"):
+                for name in _PROPERTY.findall(content):
+                    if resembles_access(name.decode("utf-8", "replace")):
+                        raise Unreadable(f"it has the property {name!r}, which is not read")
+            elif member.filename.startswith("word/") and member.filename.endswith(".xml"):
+                content = _FIELD.sub(b"", content)
+            plain.writestr(member.filename, content)
+    made.seek(0)
+    return made
+
+
+_FIELD = re.compile(rb"</?w:(?:fldSimple|smartTag|customXml)\b[^>]*>")
+_PROPERTY = re.compile(rb"<property\b[^>]*\bname=\"([^\"]{1,200})\"")
 
 
 def _first_heading(text: str) -> str | None:
@@ -187,7 +168,7 @@ LOADERS: dict[str, Loader] = {
     ".htm": _html,
     ".pdf": _pdf,
     ".docx": _docx,
-    ".csv": _csv,
-    ".tsv": _csv,
-    ".jsonl": _jsonl,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_jsonl,
 }

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from noria.errors import NoriaError
 from noria.plugins import registry
 from noria.retrieval.document import Original, Unreadable
+from noria.retrieval.ingest.text import recoded
 
 __all__ = ["Entry", "described", "entries"]
 
@@ -33,6 +34,9 @@ _SUFFIX_OF = {
     "application/jsonl": ".jsonl",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
 }
+
+
+_TEXTS = frozenset({".html", ".htm", ".md", ".markdown", ".txt", ".rst", ".csv", ".tsv", ".jsonl"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,7 @@ def _fetch(client: Any, address: str) -> Entry:
                 if len(data) > _MOST_BYTES:
                     return Entry(address, broken="it is larger than 64 MiB")
             media = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+            charset = response.charset_encoding
     except (httpx2.HTTPError, httpx2.InvalidURL) as failed:
         return Entry(address, broken=f"{failed or type(failed).__name__}", away=True)
     named = PurePosixPath(urlsplit(address).path).suffix.lower()
@@ -163,7 +168,10 @@ def _fetch(client: Any, address: str) -> Entry:
         suffix = _SUFFIX_OF[media]
     if suffix not in registry().loaders:
         return Entry(address, broken=f"nothing reads {media or 'a file without a type'}")
-    return Entry(address, suffix, bytes(data))
+    try:
+        return Entry(address, suffix, recoded(bytes(data), charset if suffix in _TEXTS else None))
+    except Unreadable as wrong:
+        return Entry(address, broken=str(wrong))
 
 
 def _from_function(source: Callable[[], Any]) -> Iterator[Entry]:

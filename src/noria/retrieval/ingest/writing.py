@@ -17,6 +17,7 @@ from noria.store import Database, mark_deleted
 from noria.store.bulk_sql import run_many, select_in
 from noria.store.database import insert_into
 from noria.store.tables.retrieval import documents, indexes
+from noria.words import indexed_words
 
 __all__ = ["ChunkDraft", "DocumentDraft", "remove_documents", "write_documents"]
 
@@ -100,18 +101,23 @@ def write_documents(
         )
         run_many(
             connection,
-            "INSERT INTO chunks (index_id, document, shelf, number, heading, text, digest,"
-            " embedded) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO chunks (index_id, document, shelf, number, heading, text, heading_words,"
+            " text_words, digest, embedded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     index_id, serials[one.id], shelves[one.standing], number, slip.heading,
-                    slip.text, slip.digest, False,
+                    slip.text, _words(slip.heading), _words(slip.text), slip.digest, False,
                 )
                 for one in prepared
                 for number, slip in fresh[one.id]
             ],
         )  # fmt: skip
     return sum(len(some) for some in fresh.values())
+
+
+def _words(text: str) -> str | None:
+    """What the index of words is given in place of a text; None for the text itself."""
+    return None if text.isascii() else indexed_words(text)
 
 
 class _Chunk(NamedTuple):

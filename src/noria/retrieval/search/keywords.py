@@ -8,28 +8,27 @@ words are ranked, by all of its words; where the reader's shelves have too few o
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, Engine
 
+from noria.words import words_of_question
+
 __all__ = ["find_words"]
 
-_WORD = re.compile(r"[^\W_]+")
 _MOST_WORDS = 24
 _FEW = 1_000
 """As many passages are gladly ranked one by one."""
-_STOP = frozenset(
-    _WORD.findall(
-        "a about after all also am an and any are as at be because been before being but by can"
-        " could did do does doing during each few for from further had has have having he her here"
-        " hers him his how i if in into is it its itself just me more most my no nor not now of off"
-        " on once only or other our out over own same she should so some such than that the their"
-        " them then there these they this those through to too under until up very was we were what"
-        " when where which while who whom why will with would you your"
-    )
-)
+_STOP_WORDS = """
+a about after all also am an and any are as at be because been before being but by can could
+did do does doing during each few for from further had has have having he her here hers him his
+how i if in into is it its itself just me more most my no nor not now of off on once only or
+other our out over own same she should so some such than that the their them then there these
+they this those through to too under until up very was we were what when where which while who
+whom why will with would you your
+"""
+_STOP = frozenset(_STOP_WORDS.split())
 
 
 def find_words(connection: Connection, question: str, k: int, shelves: Sequence[int]) -> list[int]:
@@ -46,7 +45,7 @@ def find_words(connection: Connection, question: str, k: int, shelves: Sequence[
 
 def _words(question: str) -> list[str]:
     """The words that say something, each once; all of them where none does."""
-    words = list(dict.fromkeys(word.lower() for word in _WORD.findall(question)))
+    words = words_of_question(question)
     return ([word for word in words if word not in _STOP] or words)[:_MOST_WORDS]
 
 

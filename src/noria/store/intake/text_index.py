@@ -7,7 +7,6 @@ taken in is still in its memory (`RecentBodies`) and need not be read and inflat
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,12 +17,12 @@ from noria.store.database import Database
 from noria.store.intake.compression import Bodies, decompress
 from noria.store.intake.words import words_of
 from noria.store.tables.core import text_queue
+from noria.words import indexed_words, words_of_question
 
 __all__ = ["TEXT_BATCH", "RecentBodies", "index_text", "matching"]
 
 TEXT_BATCH = 2_000
 _MOST_FRESH_BYTES = 32 * 1024 * 1024
-_WORD = re.compile(r"[^\W_]+")
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ def index_text(db: Database, fresh: RecentBodies | None = None, limit: int = TEX
             [at for at in waiting if at not in bodies],
         ):
             bodies[row.at] = (decompress(row.request), decompress(row.response))
-    texts = {at: words_of(*both) for at, both in bodies.items()}
+    texts = {at: indexed_words(words_of(*both)) for at, both in bodies.items()}
     with db.write() as connection:
         # Another process may have been faster with some of them, or a redaction.
         mine = select_in(connection, "DELETE FROM text_queue WHERE at IN ? RETURNING at", waiting)
@@ -71,7 +70,7 @@ def matching(dialect: str, text: str) -> tuple[str, str] | None:
 
     None if there is no word in it.
     """
-    words = _WORD.findall(text)
+    words = words_of_question(text)
     if not words:
         return None
     if dialect == "sqlite":

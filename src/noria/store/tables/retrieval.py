@@ -89,6 +89,8 @@ chunks = Table(
     # The titles above it, which are embedded and searched with it.
     Column("heading", Text, nullable=False),
     Column("text", Text, nullable=False),
+    Column("heading_words", Text),
+    Column("text_words", Text),
     Column("digest", LargeBinary, nullable=False),
     # Whether its vector is in the vector store.
     Column("embedded", Boolean, nullable=False),
