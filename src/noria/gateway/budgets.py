@@ -47,6 +47,8 @@ _IDLE_SECONDS: Final = 0.5
 _KEPT_SECONDS: Final = 60.0
 """For how long it is kept where there are no others."""
 _HEARTBEAT_SECONDS: Final = 10.0
+_SETTLE_SECONDS: Final = 0.05
+"""In which a hold that was taken before a change of the budgets was seen gets into its journal."""
 _SHARE: Final = 4
 _MOST_REMEMBERED: Final = 20_000
 _PATIENCE: Final = 6
@@ -77,6 +79,8 @@ class BudgetLeases:
         self._accounts: dict[tuple[int, int], WindowLease] = {}
         self._applying: dict[_Question, tuple[tuple[WindowLease, ...], float]] = {}
         self._lock = asyncio.Lock()
+        self._midway: set[int] = set()
+        """Budgets that were set or moved since this process began."""
         self._valid_until = 0.0
 
     async def start(self) -> None:
@@ -144,6 +148,8 @@ class BudgetLeases:
         account = self._accounts.get((budget.id, start_ns))
         if account is None:
             account = WindowLease(budget, start_ns, end.timestamp() if end else inf)
+            account.midway = budget.id in self._midway
+            self._midway.discard(budget.id)
             self._accounts[budget.id, start_ns] = account
         account.budget = budget  # Its limit may have changed; the lease and its holds go on.
         return account
@@ -156,7 +162,20 @@ class BudgetLeases:
             if self._seen < 0:
                 raise
             return  # What was known goes on; the leases bound it.
-        self._budgets = {(row.subject, row.name): row for row in rows}
+        fresh = {(row.subject, row.name): row for row in rows}
+        known = {row.id: row.budget for row in self._budgets.values()}
+        now = {row.id: row.budget for row in rows}
+        for account in self._accounts.values():
+            # What was leased under another limit or in another window is promised no more. What
+            # running calls hold goes back as they end.
+            if known.get(account.budget.id) != now.get(account.budget.id):
+                self._give_back(account)
+                account.left = 0
+                account.recalled = True
+                account.refused = None
+        if self._seen >= 0:
+            self._midway |= {row.id for row in rows if known.get(row.id) != row.budget}
+        self._budgets = fresh
         self._applying.clear()
         self._seen = seen
 
@@ -200,7 +219,8 @@ class BudgetLeases:
         """
         if (hold := self.take(accounts, amount, wish.limit)) is not None:
             return hold
-        async with self._lock:
+        short = next((one for one in accounts if one.free < amount), accounts[0])
+        async with short.lock:
             # Meanwhile a window may have ended, or the leases with this process's good name.
             present = tuple(self._open(account.budget) for account in accounts)
             return await self._reserve_slowly(present, wish)
@@ -216,7 +236,7 @@ class BudgetLeases:
         for account in hold.accounts:
             account.free += released
             account.used += charged
-            if account.holders > 1 and account.is_scarce():
+            if account.recalled or (account.holders > 1 and account.is_scarce()):
                 self._give_back(account)
 
     async def _reserve_slowly(self, accounts: Sequence[WindowLease], wish: CostBound) -> Hold:
@@ -251,6 +271,10 @@ class BudgetLeases:
     ) -> list[tuple[WindowLease, Shortage]] | None:
         """Lease what is missing. Gives the shortages, with every account's standing, if any."""
         first = not all(account.lease_id for account in accounts)
+        if first and any(account.midway for account in accounts):
+            # Calls that were under way when the budget was set hold nothing of it. Their holds must
+            # stand in the store before anything is granted.
+            await self._see_all_holds()
         wants = []
         for account in accounts:
             least = max(0, amount - account.free)
@@ -284,6 +308,7 @@ class BudgetLeases:
         for account, answer in zip(accounts, granted, strict=True):
             assert isinstance(answer, Grant)
             account.lease_id = answer.lease_id
+            account.recalled = account.midway = False
             account.granted += answer.granted
             account.free += answer.granted
             account.left = answer.left
@@ -293,6 +318,15 @@ class BudgetLeases:
             # may be away when the next call comes.
             return await self._top_up(accounts, amount)
         return None
+
+    async def _see_all_holds(self) -> None:
+        """Have every hold in the store that was taken before a change of the budgets was seen."""
+        try:
+            if await asyncio.to_thread(count_holders, self._db) > 1:
+                await asyncio.sleep(_SETTLE_SECONDS)
+        except StoreUnavailable:
+            return  # Then nothing is granted either.
+        await self._take_in_now()
 
     @staticmethod
     def _obtainable(account: WindowLease, short: Shortage) -> int:
@@ -355,6 +389,9 @@ class BudgetLeases:
             self._journal.append({"t": "return", "lease": account.lease_id, "amount": free})
 
     async def _return_idle(self) -> None:
+        if self._generation.value != self._seen:
+            async with self._lock:
+                await self._reload()
         now, wall = time.monotonic(), time.time()
         idle = []
         for slot, account in tuple(self._accounts.items()):

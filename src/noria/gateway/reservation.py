@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from noria.errors import ApiError
 from noria.models import Price
@@ -34,6 +35,14 @@ class WindowLease:
     largest: int = 0
     """The largest hold seen, which decides when portions become exact."""
     touched: float = 0.0
+    recalled: bool = False
+    """The budget has changed since money was leased: what is released goes back at once."""
+    midway: bool = False
+    """The budget was set or moved while this process was running: calls under way may hold nothing
+    of it."""
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Of the calls that find too little here one asks the store, and the others wait for it; calls
+    that find enough, or too little elsewhere, do not."""
     refused: tuple[float, int, ApiError] | None = None
     """The last refusal: until when it stands, for which amount and above."""
 

@@ -17,6 +17,7 @@ import orjson
 from sqlalchemy import Connection, Row, Table, and_, delete, select, update
 
 from noria.config import Config
+from noria.store.budgets.windows import reopen_windows
 from noria.store.database import Database, insert_into
 from noria.store.generation import changing
 from noria.store.tables.core import budget_windows, budgets, holds, leases, teams, users
@@ -175,6 +176,12 @@ def put_budget(
                 budget_windows.c.budget_id == old.id, budget_windows.c.leased_nano == 0
             )
         )
+    if (
+        budget is not None
+        and old is not None
+        and (old.limit_nano is None or budget.window != old.window)
+    ):
+        reopen_windows(connection, old.id, subject, name)
     if budget is None:
         connection.execute(update(budgets).where(same).values(limit_nano=None, from_file=from_file))
         return

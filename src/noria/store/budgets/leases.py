@@ -11,11 +11,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, select, update
 
 from noria.errors import NotFound
+from noria.store.budgets.windows import Beside, held_beside, lock_windows, open_window
 from noria.store.database import Database, insert_into
-from noria.store.intake.rollups import spent_since
 from noria.store.tables.core import budget_windows, budgets, holders, leases
 from noria.types import Subject
 
@@ -129,6 +129,7 @@ def grant_all(
     """
     answers: dict[int, Grant | Shortage] = {}
     try:
+        _open_windows(db, wishes)
         with db.write() as connection:
             _extend(connection, holder, ttl_s)
             alive = _alive(connection)
@@ -140,6 +141,37 @@ def grant_all(
     except _Refused:
         pass
     return [answers[index] for index in range(len(wishes))]
+
+
+def _open_windows(db: Database, wishes: Sequence[tuple[int, int, int, int]]) -> None:
+    """Make the rows of windows that nobody has drawn on yet, whether anything is granted or not.
+
+    Raises:
+        NotFound: a budget never existed.
+    """
+    with db.read() as connection:
+        missing = [
+            wish[:2]
+            for wish in sorted(wishes)
+            if connection.execute(select(budget_windows.c.budget_id).where(_is(*wish[:2]))).first()
+            is None
+        ]
+    if not missing:
+        return
+    with db.write() as connection:
+        lock_windows(connection)
+        for budget_id, start_ns in missing:
+            row = connection.execute(select(budgets).where(budgets.c.id == budget_id)).one_or_none()
+            if row is None:
+                raise NotFound(
+                    f"There is no budget {budget_id}.", "Read the list of budgets again."
+                )
+            open_window(connection, budget_id, Subject(row.subject), row.name, start_ns)
+
+
+def _is(budget_id: int, start_ns: int) -> ColumnElement[bool]:
+    """The row of one window."""
+    return and_(budget_windows.c.budget_id == budget_id, budget_windows.c.start_ns == start_ns)
 
 
 def _alive(connection: Connection) -> int:
@@ -169,15 +201,10 @@ def _grant(
     budget = connection.execute(select(budgets).where(budgets.c.id == budget_id)).one_or_none()
     if budget is None:
         raise NotFound(f"There is no budget {budget_id}.", "Read the list of budgets again.")
-    window = and_(budget_windows.c.budget_id == budget_id, budget_windows.c.start_ns == start_ns)
-    if connection.execute(select(budget_windows.c.budget_id).where(window)).first() is None:
-        # A budget that is set in the middle of its window counts what was spent before.
-        spent = spent_since(connection, Subject(budget.subject), budget.name, start_ns)
-        connection.execute(
-            insert_into(connection, budget_windows)
-            .values(budget_id=budget_id, start_ns=start_ns, settled_nano=spent, leased_nano=0)
-            .on_conflict_do_nothing()
-        )
+    window = _is(budget_id, start_ns)
+    opened_ns = connection.execute(select(budget_windows.c.opened_ns).where(window)).scalar_one()
+    about = Beside((budget_id, start_ns), Subject(budget.subject), budget.name)
+    beside = held_beside(connection, about, opened_ns)
     settled, leased = budget_windows.c.settled_nano, budget_windows.c.leased_nano
     limit = func.coalesce(
         select(budgets.c.limit_nano).where(budgets.c.id == budget_id).scalar_subquery(), _NO_LIMIT
@@ -185,16 +212,16 @@ def _grant(
     for amount in (want, least):
         now = connection.execute(
             update(budget_windows)
-            .where(window, settled + leased + amount <= limit)
+            .where(window, settled + leased + amount + beside <= limit)
             .values(leased_nano=leased + amount)
             .returning(settled, leased, limit.label("limit"))
         ).one_or_none()
         if now is not None:
             lease_id = _top_up(connection, holder, budget_id, start_ns, amount)
-            left = now.limit - now.settled_nano - now.leased_nano
+            left = now.limit - now.settled_nano - now.leased_nano - beside
             return Grant(lease_id, amount, left, alive)
     short = connection.execute(select(settled, leased, limit.label("limit")).where(window)).one()
-    return Shortage(short.settled_nano, short.leased_nano, short.limit)
+    return Shortage(short.settled_nano, short.leased_nano + beside, short.limit)
 
 
 def _top_up(connection: Connection, holder: str, budget_id: int, start_ns: int, amount: int) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, delete, select, text, update
 
 from noria.errors import StoreUnavailable
+from noria.store.budgets.windows import lock_windows
 from noria.store.bulk_sql import insert_many
 from noria.store.database import Database
 from noria.store.intake.compression import Bodies
@@ -38,7 +39,6 @@ _POLL_SECONDS = 0.25
 a hundred does. Whoever reads takes in by himself and need not wait."""
 _ABANDONED_SECONDS = 30.0
 _BACKOFF_SECONDS = (0.25, 0.5, 1.0, 2.0)
-_INTAKE_LOCK = 0x6E6F7269610002
 
 
 class Intake:
@@ -124,10 +124,7 @@ class Intake:
         bodies: dict[int, Bodies] = {}
         try:
             with self.db.write() as connection:
-                if self.db.dialect == "postgresql":
-                    connection.execute(
-                        text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _INTAKE_LOCK}
-                    )
+                lock_windows(connection)
                 cut = read_batch(connection, self.db.home, self._limit)
                 if cut.records and not self._skip:
                     bodies = _apply(connection, cut.records, self._assemble)
@@ -221,9 +218,12 @@ def _apply(
     needed: set[str] = set()
     told: set[str] = set()
     lease_ids: set[int] = set()
+    earliest: int | None = None
     for _, record in records:
         meta = record.meta
         kind = meta["t"]
+        if kind == "hold" and (earliest is None or meta["at"] < earliest):
+            earliest = meta["at"]
         lease_ids.update(meta.get("leases", ()))
         if kind in ("hold", "begin", "span"):
             begun.add(meta["id"])
@@ -233,7 +233,7 @@ def _apply(
             lease_ids.add(meta["lease"])
         elif "id" in meta and meta["id"] not in begun:
             needed.add(meta["id"])
-    ledger = load(connection, needed, lease_ids, told)
+    ledger = load(connection, needed, lease_ids, told, earliest)
     for holder, record in records:
         ledger.add(holder, record)
     return post(connection, ledger, assemble)

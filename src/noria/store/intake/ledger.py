@@ -11,6 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
+from noria.store.budgets.windows import Beside
 from noria.store.intake.rollups import HOUR_NS, bucket_of
 from noria.store.journal.format import Record
 
@@ -124,6 +125,12 @@ class Ledger:
     closed: list[tuple[str, int]] = field(default_factory=list)
     """Holds with a row, which goes."""
     leases: dict[int, Lease] = field(default_factory=dict)
+    beside: list[Beside] = field(default_factory=list)
+    """Windows that were opened while calls of this batch were under way."""
+    settled_beside: defaultdict[tuple[int, int], int] = field(
+        default_factory=lambda: defaultdict(int)
+    )
+    """What such calls have cost, by window."""
     known: set[str] = field(default_factory=set)
     """Those spans that a client tells of which have a row already."""
     sums: defaultdict[Group, Sums] = field(default_factory=lambda: defaultdict(Sums))
@@ -298,6 +305,22 @@ class Ledger:
             if lease is not None and lease.holder == hold.holder:
                 lease.settled += cost
                 lease.take(min(cost, hold.amount))
+        if self.beside and cost:
+            self._charge_beside(self.drafts[key[0]], hold, cost)
+
+    def _charge_beside(self, draft: PendingSpan, hold: Hold, cost: int) -> None:
+        """Count a call in windows that were opened after it had begun."""
+        held = {self.leases[number].window for number in hold.leases if number in self.leases}
+        for one in self.beside:
+            if one.window not in held and one.counts(
+                draft.at,
+                team=draft.team,
+                user=draft.user,
+                key_id=draft.key_id,
+                models=(draft.model, draft.target),
+                app=draft.app,
+            ):
+                self.settled_beside[one.window] += cost
 
     def _give_back(self, holder: str, lease_id: int, amount: int) -> None:
         lease = self.leases.get(lease_id)

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, text
 
+from noria.store.budgets.windows import opened_since
 from noria.store.bulk_sql import insert_many, run_many, select_in
 from noria.store.intake.compression import Bodies, compress
 from noria.store.intake.derived import post_evidence
@@ -68,9 +69,11 @@ def load(
     span_ids: Collection[str],
     lease_ids: Iterable[int],
     told: Collection[str] = (),
+    earliest: int | None = None,
 ) -> Ledger:
-    """A ledger with the stored spans of these ids, their holds, and the leases concerned; and
-    which of the spans that clients tell of are known."""
+    """A ledger with the stored spans of these ids, their holds, and the leases concerned; which of
+    the spans that clients tell of are known; and the windows that were opened since the `earliest`
+    of the calls (in nanoseconds) began."""
     ledger = Ledger()
     ledger.known.update(
         row.id for row in select_in(connection, "SELECT id FROM spans WHERE id IN ?", told)
@@ -79,6 +82,9 @@ def load(
         values: dict[str, Any] = dict(zip(_COLUMNS, row[:-1], strict=True))
         draft = PendingSpan(**values, content=bool(row[-1]), stored=True)
         ledger.drafts[draft.id] = draft
+        earliest = draft.at if earliest is None else min(earliest, draft.at)
+    if earliest is not None:
+        ledger.beside = opened_since(connection, earliest)
     leases = set(lease_ids)
     for row in select_in(
         connection,
@@ -224,6 +230,8 @@ def _post_money(connection: Connection, ledger: Ledger) -> None:
         if lease.settled or lease.taken:
             windows[lease.window][0] += lease.settled
             windows[lease.window][1] += lease.taken
+    for window, cost in ledger.settled_beside.items():
+        windows[window][0] += cost
     run_many(
         connection,
         "UPDATE budget_windows SET settled_nano = settled_nano + ?, leased_nano = leased_nano - ?"

@@ -166,6 +166,9 @@ budget_windows = Table(
     Column("start_ns", BigInteger, primary_key=True, autoincrement=False),
     Column("settled_nano", BigInteger, nullable=False),
     Column("leased_nano", BigInteger, nullable=False),
+    # When it was first drawn on. Calls that were under way then hold nothing of it; what they hold
+    # and cost is counted by `store.budgets.windows`.
+    Column("opened_ns", BigInteger, nullable=False, server_default="0"),
 )
 
 holders = Table(

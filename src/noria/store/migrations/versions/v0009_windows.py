@@ -1,0 +1,25 @@
+"""When a budget's window was opened: calls that began before hold nothing of it.
+
+Revision ID: 0009
+Revises: 0008
+Create Date: 2026-12-01
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add the instant."""
+    op.add_column(
+        "budget_windows",
+        sa.Column("opened_ns", sa.BigInteger(), nullable=False, server_default="0"),
+    )
+    op.create_index("budget_windows_opened", "budget_windows", ["opened_ns"])
