@@ -13,10 +13,13 @@ PUBLIC = {
     "noria": "App Budget Document Label Model Money Principal Span SpanKind Status Usage Verdict "
     "Window __version__ check step",
     "noria.apps": "App BatchReport Check Evidence Executor Function Judgement Model Placement "
-    "Resource Run RunResult Variant Verdict as_api_error check close current_place follow_threads "
-    "function_of judge load_app run_batch settle start step use_executor watch_rates",
-    "noria.gateway": "Application Applications Collector Door Endpoint Gateway Marks Place Sink "
-    "Trace Work here open_gateway run_intake run_worker span",
+    "Resource Run RunResult Variant Verdict as_api_error check close current_context "
+    "follow_threads function_of judge load_app run_batch settle start step use_executor "
+    "watch_rates",
+    "noria.gateway": "Application Applications Gateway",
+    "noria.http": "BufferedSink ResponseSink",
+    "noria.server": "Router open_gateway run_intake run_worker",
+    "noria.tracing": "ActiveSpan CallContext Runtime Trace TraceLabels blocked_loop current span",
     "noria.telemetry": "Destination Exporter Receiver destination prepare_export receiving_routes "
     "run_export run_spans",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
@@ -31,9 +34,10 @@ PUBLIC = {
     "noria.retrieval": "ChunkRow Chunking Document DocumentPage DocumentRow Failure Found Hit "
     "Index IndexRow Original Report Unreadable VectorStore find_document find_index "
     "list_chunks list_documents list_indexes search_index",
-    "noria.plugins": "GROUP Registry Shelf load_plugins registry",
+    "noria.plugins": "GROUP PluginRegistry Registry load_plugins registry",
     "noria.errors": "AnswerError ApiError AppError ConfigError EngineError HomeBusy NoriaError "
-    "NotFound RealRequestForbidden StoreUnavailable WeightsError",
+    "NotFound RealRequestForbidden StoreUnavailable WeightsError "
+    "internal_error",
 }
 
 

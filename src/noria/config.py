@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -203,6 +203,9 @@ class Routing(Section):
     """How long an open breaker keeps a target out before it is tried again."""
     default_max_tokens: int = Field(1024, ge=1)
     """Sent and held for a call under a money budget that sets no limit of its own."""
+    unanswered: Literal["hold", "input", "nothing"] = "hold"
+    """What an attempt is charged that was sent and got no answer, which its provider may bill all
+    the same: what was held for it, its prompt as estimated, or nothing."""
 
 
 class Budgets(Section):

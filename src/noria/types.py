@@ -265,6 +265,9 @@ class Span:
     """What is still held for this span; 0 once it has ended."""
     overrun: bool
     """The provider reported more than was held; the whole was charged all the same."""
+    uncertain_nano: int
+    """Of the cost, what was charged for attempts that were sent and got no answer: the provider may
+    have billed them, and nobody knows how much."""
     stream: bool
     attempts: int
     error_code: str | None

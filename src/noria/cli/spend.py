@@ -49,6 +49,7 @@ def spend(
                     "input_tokens": row.input_tokens,
                     "output_tokens": row.output_tokens,
                     "spent_nano": row.spent_nano,
+                    "uncertain_nano": row.uncertain_nano,
                     "held_nano": row.held_nano,
                     "limit_nano": row.limit_nano,
                     "window": row.window and str(row.window),
@@ -69,7 +70,7 @@ def spend(
                 count(row.calls),
                 count(row.input_tokens),
                 count(row.output_tokens),
-                str(Money(row.spent_nano)),
+                _spent(row.spent_nano, row.uncertain_nano),
                 str(Money(row.held_nano)),
                 _budget(row.limit_nano, row.window, row.window_spent_nano),
             )
@@ -77,6 +78,12 @@ def spend(
         ),
         empty="Nothing was called yet. Say something: noria chat",
     )
+
+
+def _spent(spent: int, uncertain: int) -> str:
+    from noria.types import Money
+
+    return f"{Money(spent)} ({Money(uncertain)} uncertain)" if uncertain else str(Money(spent))
 
 
 def _budget(limit: int | None, window: str | None, spent: int | None) -> str:

@@ -94,7 +94,10 @@ class Attempt:
         hold: Hold,
         sink: ResponseSink,
         claim: HedgeRace | None = None,
+        *,
+        fresh: bool = False,
     ) -> None:
+        self._fresh = fresh
         self._gateway = gateway
         self._record = record
         self._request = request
@@ -162,10 +165,10 @@ class Attempt:
             self._quota = quota
         if request.stream:
             self._relay = StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
-        self._send(fresh=False)
+        self._send()
         return None
 
-    def _send(self, *, fresh: bool) -> None:
+    def _send(self) -> None:
         target = self.target
         changes = self._gateway.adaptations.of(target)
         payload = self._request.payload(target, self._hold.limit or None, changes)
@@ -178,7 +181,7 @@ class Attempt:
             payload,
             self._relay_on if self._relay is not None else None,
             self._conclude,
-            fresh=fresh,
+            fresh=self._fresh,
         )
 
     def _report(self, failed: AttemptFailure | None) -> None:
@@ -222,11 +225,11 @@ class Attempt:
         exchange, relay = self._exchange, self._relay
         assert exchange is not None
         if failure is not None:
-            if failure.code == "upstream_reset" and not (exchange.fresh or exchange.started):
-                # An idle connection was closed at the other end just as it was used.
-                self._send(fresh=True)
-                return None
-            return self._broken(failure)
+            failed = self._broken(failure)
+            failed.again = failure.code == "upstream_reset" and not (
+                exchange.fresh or exchange.started
+            )
+            return failed
         if not 200 <= exchange.status < 300:
             return self._refused(exchange)
         if self._claim is not None and not self._claim.take(self):
@@ -243,7 +246,7 @@ class Attempt:
         if exchange.status in (400, 422):
             refusal = Refusal.of(exchange.body)
             if self._gateway.adaptations.learn(self.target, self._sent, refusal):
-                self._send(fresh=False)
+                self._send()
                 return None
         return of_status(self.target, exchange)
 
@@ -339,6 +342,7 @@ class Attempt:
         answer: bytes = b"",
         status: Status = Status.OK,
         error: ApiError | None = None,
+        uncertain: bool = False,
     ) -> bytes:
         """The record of the end."""
         self.ended = True
@@ -359,14 +363,23 @@ class Attempt:
             error=error,
             overrun=cost > hold.amount and bool(hold.accounts),
             estimated=estimated,
+            uncertain=uncertain,
         )
 
     def _close(
-        self, status: Status, usage: Usage | None, estimated: bool, error: ApiError | None = None
+        self,
+        status: Status,
+        usage: Usage | None,
+        cost: int,
+        *,
+        estimated: bool,
+        uncertain: bool = False,
+        error: ApiError | None = None,
     ) -> None:
         """Record an end without an answer, and settle."""
-        cost = self._cost(usage, estimated) if usage else 0
-        frame = self._closing(usage, cost, estimated, status=status, error=error)
+        frame = self._closing(
+            usage, cost, estimated, status=status, error=error, uncertain=uncertain
+        )
         try:
             self._record.journal.write((frame,))
         except StoreUnavailable:
@@ -378,25 +391,47 @@ class Attempt:
         """Close this attempt; the call goes on, or went on, with another."""
         if self.ended:
             return  # It was never recorded.
-        if failed.usage is None and failed.error.code == "upstream_cancelled":
-            failed.usage = self._estimate(0)  # the provider has read the prompt
-        cost = self._cost(failed.usage, True) if failed.usage else 0
+        usage, cost, uncertain = self._charge(failed)
         self.ended = True
         try:
             self._record.settle(
-                self._number, cost, failed.error.code, failed.error.message, failed.usage
+                self._number, cost, failed.error.code, failed.error.message, usage, uncertain
             )
         except StoreUnavailable:
             pass  # The intake will charge the hold, which is at least the cost.
         finally:
             self._gateway.leases.settle(self._hold, cost)
 
+    def _charge(self, failed: AttemptFailure) -> tuple[Usage | None, int, bool]:
+        """What a failed attempt has used and cost, and whether that is uncertain: one that was
+        sent and got no answer may be billed, by default as much as was held for it."""
+        usage = failed.usage
+        if failed.unanswered:
+            unanswered = self._gateway.unanswered
+            if unanswered == "hold":
+                return None, self._hold.amount, True
+            if unanswered == "nothing":
+                return None, 0, True
+            usage = self._estimate(0)
+            usage.output_tokens = 0
+        elif usage is None and failed.error.code == "upstream_cancelled":
+            usage = self._estimate(0)  # the provider has read the prompt
+        return usage, self._cost(usage, True) if usage else 0, failed.unanswered
+
     def fail(self, failed: AttemptFailure) -> None:
         """Close this attempt and the call: there is no answer."""
         if failed.error.code == "journal_unavailable":
             self._break_off(failed.error)
             return
-        self._close(Status.ERROR, failed.usage, bool(failed.usage), failed.error)
+        usage, cost, uncertain = self._charge(failed)
+        self._close(
+            Status.ERROR,
+            usage,
+            cost,
+            estimated=bool(usage),
+            uncertain=uncertain,
+            error=failed.error,
+        )
         self._break_off(failed.error)
 
     def cancelled(self) -> None:
@@ -409,7 +444,8 @@ class Attempt:
         if self._exchange is not None:
             usage, estimated = self._used_so_far(self._exchange)
         if self.recorded:
-            self._close(Status.CANCELLED, usage, estimated)
+            cost = self._cost(usage, estimated) if usage else 0
+            self._close(Status.CANCELLED, usage, cost, estimated=estimated)
 
     def _used_so_far(self, exchange: Exchange) -> tuple[Usage, bool]:
         """What an unfinished answer has used, and whether that is an estimate."""
@@ -434,18 +470,21 @@ class Attempt:
             elsewhere=True,
             is_targets_fault=True,
         )
-        relay = self._relay
+        relay, exchange = self._relay, self._exchange
         if relay is not None and self.forwarded:
             failed.final = True
             failed.error.message = f"{name} broke off. {failure.message}"
+        if relay is not None and (relay.usage is not None or relay.first_token_ns is not None):
             failed.usage, _ = self._used(relay)
+        elif exchange is not None and exchange.sent and failure.code != "upstream_cancelled":
+            failed.unanswered = True
         self.stop()
         return failed
 
     def _unusable(self, why: str, answer: bytes) -> AttemptFailure:
         """The upstream took the call for answered (and will charge it), but nobody can use it."""
         failed = self._broken(UpstreamFailure("upstream_malformed", why))
-        failed.usage = self._estimate(len(answer))
+        failed.usage, failed.unanswered = self._estimate(len(answer)), False
         return failed
 
     # Money

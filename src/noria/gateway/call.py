@@ -209,13 +209,15 @@ class Call:
         """One target, and again after a pause while that may help."""
         routing, breakers = self._gateway.config.routing, self._gateway.breakers
         breaker = breakers[target]
-        for retry in range(routing.retries + 1):
-            if retry and failed is not None:
+        retry = 0
+        resent = False
+        while True:
+            if retry and failed is not None and not resent:
                 await asyncio.sleep(backoff(retry, routing.backoff_seconds, failed.retry_after))
             if self._attempt is not None and failed is not None:
                 self._attempt.settle(failed)
                 self._attempt = None
-            failed = await self._try_once(target, following)
+            failed = await self._try_once(target, following, fresh=resent)
             if failed is None:
                 assert self._attempt is not None
                 breakers[self._attempt.target].succeeded()
@@ -223,21 +225,28 @@ class Call:
             if self._attempt is not None and not self._attempt.recorded:
                 self._attempt = None
                 break
+            if failed.again and not resent:
+                resent = True  # at once, with a hold of its own
+                continue
+            resent = False
             if failed.is_targets_fault:
                 breaker.failed()
             else:
                 breaker.succeeded()
-            if failed.final or not failed.retryable or breaker.open:
+            retry += 1
+            if failed.final or not failed.retryable or breaker.open or retry > routing.retries:
                 break
         return failed
 
-    async def _try_once(self, target: Target, following: Target | None) -> AttemptFailure | None:
+    async def _try_once(
+        self, target: Target, following: Target | None, *, fresh: bool
+    ) -> AttemptFailure | None:
         """One attempt, or a hedged pair; `_attempt` is the one that is still to be settled."""
         if (failed := self._failed_at_once) is not None:
             self._failed_at_once = None
             return failed
         if self._hedge_seconds is None or following is None:
-            self._attempt = self._make(target, await self._hold(target))
+            self._attempt = self._make(target, await self._hold(target), fresh=fresh)
             return await self._attempt.run(self._record.headers(target))
         claim = HedgeRace()
 
@@ -254,8 +263,19 @@ class Call:
         )
         return failed
 
-    def _make(self, target: Target, hold: Hold, claim: HedgeRace | None = None) -> Attempt:
-        return Attempt(self._gateway, self._record, self._request, target, hold, self._sink, claim)
+    def _make(
+        self, target: Target, hold: Hold, claim: HedgeRace | None = None, *, fresh: bool = False
+    ) -> Attempt:
+        return Attempt(
+            self._gateway,
+            self._record,
+            self._request,
+            target,
+            hold,
+            self._sink,
+            claim,
+            fresh=fresh,
+        )
 
     # What an attempt may cost
 

@@ -78,7 +78,15 @@ class CallRecord:
         meta["leases"] = [account.lease_id for account in hold.accounts]
         return number, frame(meta, () if number else (self.raw if self.content else b"",))
 
-    def settle(self, number: int, cost: int, code: str, error: str, usage: Usage | None) -> None:
+    def settle(
+        self,
+        number: int,
+        cost: int,
+        code: str,
+        error: str,
+        usage: Usage | None,
+        uncertain: bool = False,
+    ) -> None:
         """Close one attempt that failed; the call goes on."""
         meta: dict[str, Any] = {
             "t": "settle", "id": self.span_id, "n": number, "cost": cost,
@@ -86,6 +94,8 @@ class CallRecord:
         }  # fmt: skip
         if usage is not None:
             meta |= {"in": usage.input_tokens, "out": usage.output_tokens}
+        if uncertain:
+            meta["uncertain"] = True
         self.journal.append(meta)
 
     def end(
@@ -101,6 +111,7 @@ class CallRecord:
         error: ApiError | None = None,
         overrun: bool = False,
         estimated: bool = False,
+        uncertain: bool = False,
     ) -> bytes:
         """The end of the call, to be written before the last byte goes down."""
         meta: dict[str, Any] = {
@@ -129,6 +140,8 @@ class CallRecord:
                 meta["ttft"] = (relay.first_token_ns - self.started_ns) // 1000 / 1000
         if overrun:
             meta["overrun"] = True
+        if uncertain:
+            meta["uncertain"] = True
         if estimated:
             meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
         if self.adapted:

@@ -80,6 +80,7 @@ class Gateway:
         self._records_content = config.recording.content
         self.default_max_tokens = config.routing.default_max_tokens
         self.total_seconds = config.routing.total_seconds
+        self.unanswered = config.routing.unanswered
         self.loop = asyncio.get_running_loop()
         self.journal = journal
         self.labels = labels

@@ -33,6 +33,11 @@ class AttemptFailure:
     retry_after: float | None = None
     usage: Usage | None = None
     """What was used all the same, where that can be told."""
+    unanswered: bool = False
+    """The request was sent and no answer came: the provider may bill it."""
+    again: bool = False
+    """The call may be sent again at once over a new connection: an idle one was closed at the other
+    end just as it was used."""
 
     @classmethod
     def resting(cls, target: Target) -> AttemptFailure:

@@ -48,8 +48,8 @@ class Exchange:
 
     __slots__ = (
         "_on_end", "_unpack", "body", "connecting", "deadline", "ends_at", "fresh", "link",
-        "on_stream", "paused", "retry_after", "should_retry", "stall", "started", "status",
-        "streaming",
+        "on_stream", "paused", "retry_after", "sent", "should_retry", "stall", "started",
+        "status", "streaming",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,8 @@ class Exchange:
         """Whether a byte of the answer has come."""
         self.fresh = False
         """Whether the connection was opened for this exchange."""
+        self.sent = False
+        """Whether the request was handed to a connection: the server may have read it whole."""
         self.deadline: float
         self.ends_at: float
         self.stall: float
@@ -253,6 +255,7 @@ class ClientConnection(asyncio.Protocol):
         exchange.deadline = now + first_byte
         exchange.ends_at = now + total
         exchange.link = self
+        exchange.sent = True
         self._pool.active.add(exchange)
         self._transport.write(data)
 

@@ -327,7 +327,7 @@ def test_waiting_for_oneself_is_refused(home: Home, how: str) -> None:
     gateway = plain.open_plainly().gateway
 
     async def served() -> Any:
-        return await start(app, "work", {}, plain.open_plainly().place()).result()
+        return await start(app, "work", {}, plain.open_plainly().context()).result()
 
     with pytest.raises(ApiError) as failed:
         asyncio.run_coroutine_threadsafe(served(), gateway.loop).result(30)

@@ -57,11 +57,15 @@ def _plain(value: Any) -> Any:
 def _otherwise(value: Any) -> bytes:
     """The parts that can be recorded, where the whole cannot."""
     if isinstance(value, dict):
-        parts = [(str(name), as_json(part)) for name, part in value.items() if part is not value]
+        parts = [(_name(name), as_json(part)) for name, part in value.items() if part is not value]
         return b"{" + b",".join(_quoted(name) + b":" + part for name, part in parts) + b"}"
     if type(value) is int:
         return json.dumps(value).encode()
     return orjson.dumps(_told(value))
+
+
+def _name(name: Any) -> str:
+    return name if isinstance(name, str) else _told(name)["repr"]
 
 
 def _quoted(name: str) -> bytes:

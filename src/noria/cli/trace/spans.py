@@ -41,6 +41,7 @@ def row(span: Span) -> dict[str, Any]:
         "stream": span.stream,
         "attempts": span.attempts,
         "overrun": span.overrun,
+        "uncertain_nano": span.uncertain_nano,
         "error_code": span.error_code,
         "error": span.error,
         "attributes": span.attributes,
@@ -113,7 +114,8 @@ def describe(one: Recorded) -> None:
     facts = [
         f"{status}, began {instant(span.started_ns)}, took {took}, first token {first}",
         f"{tokens_in} tokens in, {tokens_out} out, {exact_money(span.cost_nano)}"
-        + (" (more than was held)" if span.overrun else ""),
+        + (" (more than was held)" if span.overrun else "")
+        + (f" ({exact_money(span.uncertain_nano)} uncertain)" if span.uncertain_nano else ""),
         ", ".join(filter(None, owners)),
         span.error or "",
     ]

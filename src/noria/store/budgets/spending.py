@@ -33,6 +33,8 @@ class SpendRow:
     input_tokens: int
     output_tokens: int
     spent_nano: int
+    uncertain_nano: int
+    """Of it, charged for attempts that were sent and got no answer."""
     held_nano: int
     """Held for calls that are under way."""
     limit_nano: int | None
@@ -65,6 +67,7 @@ def spend(
                 func.sum(rollups.c.input_tokens).label("input_tokens"),
                 func.sum(rollups.c.output_tokens).label("output_tokens"),
                 func.sum(rollups.c.cost_nano).label("cost_nano"),
+                func.sum(rollups.c.uncertain_nano).label("uncertain_nano"),
             )
             .where(within(since_ns, until_ns))
             .group_by(group)
@@ -83,6 +86,7 @@ def spend(
                 input_tokens=int(row.input_tokens) if row else 0,
                 output_tokens=int(row.output_tokens) if row else 0,
                 spent_nano=int(row.cost_nano) if row else 0,
+                uncertain_nano=int(row.uncertain_nano) if row else 0,
                 held_nano=held.get(name, 0),
                 limit_nano=int(budget.limit) if budget else None,
                 window=budget.window if budget else None,

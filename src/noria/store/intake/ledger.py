@@ -66,6 +66,8 @@ class PendingSpan:
     reasoning_tokens: int | None = None
     cost_nano: int = 0
     overrun: bool = False
+    uncertain_nano: int = 0
+    """Of the cost, what was charged for attempts that were sent and got no answer."""
     error_code: str | None = None
     error: str | None = None
     attributes: dict[str, Any] | None = None
@@ -114,6 +116,7 @@ class Sums:
     cached_tokens: int = 0
     reasoning_tokens: int = 0
     cost_nano: int = 0
+    uncertain_nano: int = 0
 
 
 @dataclass(slots=True)
@@ -241,6 +244,9 @@ class Ledger:
         draft.cost_nano += cost
         sums = self._sums(draft)
         sums.cost_nano += cost
+        if meta.get("uncertain"):
+            draft.uncertain_nano += cost
+            sums.uncertain_nano += cost
         for short, name in TOKENS:
             if (tokens := meta.get(short)) is not None:
                 tokens = min(tokens, _MOST_TOKENS)

@@ -32,7 +32,8 @@ _BEGUN = (
 )  # fmt: skip
 _CHANGING = (
     "status", "target", "attempts", "duration_ms", "ttft_ms", "input_tokens", "output_tokens",
-    "cached_tokens", "reasoning_tokens", "cost_nano", "overrun", "error_code", "error",
+    "cached_tokens", "reasoning_tokens", "cost_nano", "overrun", "uncertain_nano",
+    "error_code", "error",
 )  # fmt: skip
 _COLUMNS = (*_BEGUN, *_CHANGING)
 _insert_row = attrgetter(*_COLUMNS)
@@ -51,7 +52,7 @@ _TAKE_PLACE = (
 )
 _SUMS = (
     "calls", "errors", "refused", "input_tokens", "output_tokens", "cached_tokens",
-    "reasoning_tokens", "cost_nano",
+    "reasoning_tokens", "cost_nano", "uncertain_nano",
 )  # fmt: skip
 _sums = attrgetter(*_SUMS)
 _GROUP = ("grain", "start_ns", "model", "team", "key_id", "user", "target", "app", "kind")

@@ -84,6 +84,8 @@ spans = Table(
     Column("reasoning_tokens", BigInteger),
     Column("cost_nano", BigInteger, nullable=False),
     Column("overrun", Boolean, nullable=False),
+    # Of the cost, what was charged for attempts that nobody knows the price of.
+    Column("uncertain_nano", BigInteger, nullable=False, server_default="0"),
     Column("stream", Boolean, nullable=False),
     Column("attempts", SmallInteger, nullable=False),
     Column("error_code", Text),
@@ -235,6 +237,7 @@ rollups = Table(
     Column("cached_tokens", BigInteger, nullable=False),
     Column("reasoning_tokens", BigInteger, nullable=False),
     Column("cost_nano", BigInteger, nullable=False),
+    Column("uncertain_nano", BigInteger, nullable=False, server_default="0"),
 )
 
 latencies = Table(

@@ -225,6 +225,7 @@ def _span(row: Row[Any], hold_nano: int) -> Span:
         cost_nano=row.cost_nano,
         hold_nano=hold_nano,
         overrun=row.overrun,
+        uncertain_nano=row.uncertain_nano,
         stream=row.stream,
         attempts=row.attempts,
         error_code=row.error_code,
