@@ -35,6 +35,7 @@ def examine() -> Iterator[Finding]:
     yield from _configuration(config)
     yield from _home(config)
     yield from _database(config)
+    yield from _journals(config)
     yield from _plugins()
     yield from _models(config)
     yield from _collector()
@@ -102,6 +103,20 @@ def _database(config: Config) -> Iterator[Finding]:
         db.close()
     except NoriaError as away:
         yield _problem("database", away)
+
+
+def _journals(config: Config) -> Iterator[Finding]:
+    from noria.store.journal.writer import damaged_segments
+
+    damaged = damaged_segments(config.home)
+    if damaged:
+        yield Finding(
+            "journals",
+            Health.PROBLEM,
+            f"{len(damaged)} damaged {'file lies' if len(damaged) == 1 else 'files lie'} in "
+            f"{damaged[0].parent}; what could not be read was charged at its lease",
+            "Check the disk. Remove the files once you have looked at them.",
+        )
 
 
 def _plugins() -> Iterator[Finding]:

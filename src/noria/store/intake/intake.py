@@ -24,7 +24,7 @@ from noria.store.intake.persist import load, post
 from noria.store.intake.reader import JournalBatch, read_batch
 from noria.store.intake.text_index import TEXT_BATCH, RecentBodies, index_text
 from noria.store.journal.format import Record
-from noria.store.journal.writer import segments, writer_is_dead
+from noria.store.journal.writer import keep_damaged, segments, writer_is_dead
 from noria.store.tables.core import budget_windows, holders, holds, journals, leases, spans
 
 __all__ = ["Intake", "take_in"]
@@ -129,17 +129,17 @@ class Intake:
                 if cut.records and not self._skip:
                     bodies = _apply(connection, cut.records, self._assemble)
                 for holder in cut.dead:
-                    _bury(connection, holder, self._assemble)
+                    _bury(connection, holder, self._assemble, charge=holder in cut.damaged)
                 insert_many(
                     connection,
                     "journals",
-                    ("holder", "segment", "offset", "done"),
+                    ("holder", "segment", "offset", "done", "damaged"),
                     [
-                        (holder, *place, holder in cut.dead)
+                        (holder, *place, holder in cut.dead, holder in cut.damaged)
                         for holder, place in sorted(cut.places.items())
                     ],
                     '(holder) DO UPDATE SET segment = excluded.segment, "offset" ='
-                    ' excluded."offset", done = excluded.done',
+                    ' excluded."offset", done = excluded.done, damaged = excluded.damaged',
                 )
         except StoreUnavailable:
             raise
@@ -162,7 +162,9 @@ class Intake:
         return len(cut.records), cut.full
 
     def _remove(self, cut: JournalBatch) -> None:
-        """Remove files whose records are committed."""
+        """Remove files whose records are committed; damaged ones are put aside."""
+        for path in cut.broken:
+            keep_damaged(path)
         for path in cut.spent:
             path.unlink(missing_ok=True)
         finished = [*cut.dead, *cut.gone]
@@ -239,8 +241,11 @@ def _apply(
     return post(connection, ledger, assemble)
 
 
-def _bury(connection: Connection, holder: str, assemble: Callable[[bytes], bytes]) -> None:
-    """Close what a dead process has left open, and take its leases back."""
+def _bury(
+    connection: Connection, holder: str, assemble: Callable[[bytes], bytes], *, charge: bool
+) -> None:
+    """Close what a dead process has left open, and take its leases back. Where a part of its
+    journal could not be read, nobody knows what of them was spent: then they are charged."""
     unfinished = {
         *connection.execute(
             select(spans.c.id).where(
@@ -254,7 +259,7 @@ def _bury(connection: Connection, holder: str, assemble: Callable[[bytes], bytes
         for span_id in sorted(unfinished):
             ledger.lose(span_id)
         post(connection, ledger, assemble)
-    _end_leases(connection, holder, charge=False)
+    _end_leases(connection, holder, charge=charge)
     connection.execute(delete(holders).where(holders.c.holder == holder))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from noria.store.journal.format import Record, read_records
 from noria.store.journal.writer import Segment, segments, writer_is_dead
 
 __all__ = ["JournalBatch", "read_batch"]
+
+log = logging.getLogger("noria.store")
 
 BATCH_BYTES = 32 * 1024 * 1024
 
@@ -30,6 +33,11 @@ class JournalBatch:
     """Holders that are dead and all taken in."""
     gone: list[str] = field(default_factory=list)
     """Dead holders that an earlier batch has finished with, though not removed."""
+    damaged: set[str] = field(default_factory=set)
+    """Holders of which something could not be read: of a whole frame, or behind the last one of a
+    file that nobody writes to any more."""
+    broken: set[Path] = field(default_factory=set)
+    """The files with such places; they are kept."""
     bytes: int = 0
     full: bool = False
     """Whether another batch must follow."""
@@ -45,7 +53,7 @@ def read_batch(connection: Connection, home: Path, limit: int) -> JournalBatch:
         row.holder: row
         for row in select_in(
             connection,
-            'SELECT holder, segment, "offset", done FROM journals WHERE holder IN ?',
+            'SELECT holder, segment, "offset", done, damaged FROM journals WHERE holder IN ?',
             list(mine),
         )
     }
@@ -59,11 +67,13 @@ def read_batch(connection: Connection, home: Path, limit: int) -> JournalBatch:
         dead = _is_dead(home, files[-1])
         taken = len(cut.records)
         try:
-            place = _read(cut, files, begin, limit)
+            place = _read(cut, files, begin, limit, dead)
         except FileNotFoundError:
             continue  # another intake has finished with this journal just now
-        if row is None or place != begin:
+        if row is None or place != begin or holder in cut.damaged:
             cut.places[holder] = place
+        if row is not None and row.damaged:
+            cut.damaged.add(holder)
         if dead and not cut.full and len(cut.records) == taken:
             cut.places[holder] = place
             cut.dead.append(holder)
@@ -75,10 +85,20 @@ def read_batch(connection: Connection, home: Path, limit: int) -> JournalBatch:
 
 
 def _read(
-    cut: JournalBatch, files: list[Segment], place: tuple[int, int], limit: int
+    cut: JournalBatch, files: list[Segment], place: tuple[int, int], limit: int, dead: bool
 ) -> tuple[int, int]:
     """Read one holder's files from a place on; returns the place after what was read."""
     for file in files:
+
+        def damaged(first: int, last: int, file: Segment = file) -> None:
+            log.error(
+                "%s is damaged: %d bytes from %d on cannot be read. What they held is charged at "
+                "its lease; the file is kept.",
+                file.path.name, last - first, first,
+            )  # fmt: skip
+            cut.damaged.add(file.holder)
+            cut.broken.add(file.path)
+
         if file.number < place[0]:
             cut.spent.append(file.path)
             continue
@@ -86,7 +106,7 @@ def _read(
             place = (file.number, 0)
         size = file.path.stat().st_size
         begin = end = place[1]
-        for record in read_records(file.path, begin):
+        for record in read_records(file.path, begin, damaged):
             cut.records.append((file.holder, record))
             end = record.end
             if len(cut.records) >= limit or cut.bytes + end - begin >= BATCH_BYTES:
@@ -96,6 +116,10 @@ def _read(
         place = (file.number, end)
         if cut.full:
             return place
+        final = file is not files[-1] or dead
+        if final and end < size and file.path.stat().st_size == size:
+            damaged(end, size)
+            place = (file.number, size)
         cut.read[file.path] = size
         if file is not files[-1]:
             # A writer begins a segment only after it has ended the one before.

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 from isal.isal_zlib import crc32
@@ -54,21 +54,34 @@ class Record(NamedTuple):
     end: int
 
 
-def read_records(path: Path, offset: int = 0) -> Iterator[Record]:
+def read_records(
+    path: Path, offset: int = 0, damaged: Callable[[int, int], None] | None = None
+) -> Iterator[Record]:
     """The whole records of a segment from `offset` on, as far as the file reaches now.
 
-    Stops without an error at a torn or damaged frame; reading may go on there later.
+    A damaged frame loses itself and no more: reading goes on at the next whole one. What follows
+    the last whole frame may still be being written, and reading may go on there later.
+
+    Args:
+        path: the segment.
+        offset: where to begin; the end of a record, or 0.
+        damaged: called with the first and the last offset of what was passed over.
     """
     with open(path, "rb", buffering=1 << 20) as file:
         end = os.fstat(file.fileno()).st_size
         file.seek(offset)
         while offset + 12 <= end:
             size, checksum = _FRAME.unpack(file.read(8))
-            if size < 4 or size > end - offset - 8:
-                return
-            body = file.read(size)
-            if crc32(body) != checksum:
-                return
+            body = file.read(size) if 4 <= size <= end - offset - 8 else b""
+            if not body or crc32(body) != checksum:
+                begin = _next_frame(file, offset + 1, end)
+                if begin is None:
+                    return
+                if damaged is not None:
+                    damaged(offset, begin)
+                offset = begin
+                file.seek(offset)
+                continue
             offset += 8 + size
             (length,) = _LENGTH.unpack_from(body)
             at = 4 + length
@@ -79,3 +92,29 @@ def read_records(path: Path, offset: int = 0) -> Iterator[Record]:
                 blobs.append(body[at + 4 : at + 4 + length])
                 at += 4 + length
             yield Record(meta, tuple(blobs), offset)
+
+
+_META: Final = b'{"t":"'
+"""How the meta of every record begins."""
+_SEARCHED: Final = 1 << 20
+
+
+def _next_frame(file: BinaryIO, offset: int, end: int) -> int | None:
+    """Where the next whole frame begins, looked for by how a meta begins and by its checksum.
+
+    The bytes of a blob cannot pass for a frame: a length that fits in a file has a byte below 32,
+    which no JSON has.
+    """
+    while offset < end:
+        file.seek(offset)
+        window = file.read(_SEARCHED + len(_META) + 12)
+        at = window.find(_META, 12)
+        while at >= 0:
+            begin = offset + at - 12
+            file.seek(begin)
+            size, checksum = _FRAME.unpack(file.read(8))
+            if 4 <= size <= end - begin - 8 and crc32(file.read(size)) == checksum:
+                return begin
+            at = window.find(_META, at + 1)
+        offset += _SEARCHED
+    return None

@@ -25,6 +25,8 @@ __all__ = [
     "MOST_FRAMES",
     "Journal",
     "Segment",
+    "damaged_segments",
+    "keep_damaged",
     "segments",
     "writer_is_dead",
 ]
@@ -161,6 +163,26 @@ def segments(home: Path) -> list[Segment]:
         if dash and name.endswith(".wal") and number.isdigit():
             found.append(Segment(holder, int(number), home / "journal" / name))
     return sorted(found)
+
+
+def keep_damaged(path: Path) -> None:
+    """Copy a damaged segment to the folder `damaged` beside the journals, once."""
+    kept = path.parent / "damaged" / path.name
+    if kept.exists():
+        return
+    kept.parent.mkdir(mode=0o700, exist_ok=True)
+    try:
+        os.link(path, kept)
+    except FileNotFoundError:
+        return  # another intake has put it aside
+    except FileExistsError:
+        return
+
+
+def damaged_segments(home: Path) -> list[Path]:
+    """The damaged segments that were put aside."""
+    folder = home / "journal" / "damaged"
+    return sorted(folder.glob("*.wal")) if folder.is_dir() else []
 
 
 def writer_is_dead(path: Path) -> bool:

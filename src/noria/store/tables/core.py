@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 __all__ = [
@@ -214,6 +215,8 @@ journals = Table(
     Column("offset", BigInteger, nullable=False),
     # The holder is dead and all it wrote is taken in: its files may go.
     Column("done", Boolean, nullable=False),
+    # Something in it could not be read: its holder's leases are charged when it ends.
+    Column("damaged", Boolean, nullable=False, server_default=false()),
 )
 
 rollups = Table(

@@ -34,6 +34,8 @@ _SHOWN = 7
 
 async def show(request: Request) -> Response:
     """The figures of a span of time beside those of the span before it."""
+    from noria.store.journal.writer import damaged_segments
+
     must_be_admin(request)
     context = context_of(request)
     chosen = chosen_range(request, "24h")
@@ -46,6 +48,7 @@ async def show(request: Request) -> Response:
         request,
         "overview.html",
         {"now": now, "before": before, "apps": apps, "ranges": RANGES, "range": chosen}
+        | {"damaged": [path.name for path in damaged_segments(context.config.home)]}
         | {"shades": shades, "team_shades": team_shades}
         | _charts(now, shades | team_shades, chosen.bucket == "day"),
     )

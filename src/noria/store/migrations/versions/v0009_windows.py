@@ -1,4 +1,4 @@
-"""When a budget's window was opened: calls that began before hold nothing of it.
+"""When a budget's window was opened, before which calls hold nothing of it; damaged journals.
 
 Revision ID: 0009
 Revises: 0008
@@ -17,9 +17,13 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the instant."""
+    """Add the instant and the flag."""
     op.add_column(
         "budget_windows",
         sa.Column("opened_ns", sa.BigInteger(), nullable=False, server_default="0"),
+    )
+    op.add_column(
+        "journals",
+        sa.Column("damaged", sa.Boolean(), nullable=False, server_default=sa.false()),
     )
     op.create_index("budget_windows_opened", "budget_windows", ["opened_ns"])
