@@ -20,7 +20,7 @@ def read_file(path: Path) -> bytes:
         ConfigError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")  # a mark that editors leave
     except OSError as unreadable:
         raise ConfigError(f"{path} cannot be read: {unreadable.strerror}.") from None
 

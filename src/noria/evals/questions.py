@@ -15,6 +15,8 @@ from typing import Any
 
 from noria.errors import ConfigError
 from noria.evals.lines import objects_of, read_file
+from noria.evals.marked import label_of_row
+from noria.types import Label
 
 __all__ = ["Question", "Questions", "read_questions", "read_references", "shipped_questions"]
 
@@ -28,6 +30,8 @@ class Question:
     category: str = ""
     reference: tuple[str, ...] = ()
     """The right answer to each turn; empty where there is no single one."""
+    label: Label = Label.PUBLIC
+    """Whoever is asked must be cleared for it."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """All that the line says."""
 
@@ -140,6 +144,7 @@ def _question(path: Path, number: int, row: dict[str, Any]) -> Question:
         str(identity),
         tuple(turns),
         str(row.get("category") or ""),
-        tuple(str(one) for one in reference),
+        tuple("" if one is None else str(one) for one in reference),
+        label_of_row(path, number, row)[0],
         row,
     )

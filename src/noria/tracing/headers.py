@@ -43,8 +43,14 @@ async def context_from_headers(
     if joining is not None and _TRACE.fullmatch(joining):
         found = await runtime.labels.join(key, joining.decode())
     conversation = talking.decode("latin-1") if talking else None
+    if found is None and conversation is not None:
+        trace = Trace(key)
+        await runtime.labels.of_conversation(trace, conversation)
+        return CallContext(runtime, trace, conversation=conversation)
     if found is None:
-        return CallContext(runtime, Trace(key), conversation=conversation) if conversation else None
+        return None
+    if conversation is not None:
+        await runtime.labels.of_conversation(found, conversation)
     parent = header(b"x-noria-parent")
     above = parent.decode() if parent is not None and _SPAN.fullmatch(parent) else None
     return CallContext(runtime, found, above, conversation=conversation)

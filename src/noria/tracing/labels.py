@@ -84,6 +84,17 @@ class TraceLabels:
             await self.raise_to(trace, max(marks.values(), default=Label.PUBLIC))
         return trace
 
+    async def of_conversation(self, trace: Trace, name: str) -> None:
+        """Raise a trace's mark to that of a conversation of its key, which it goes on with.
+
+        Raises:
+            ApiError: 503 when the store does not answer.
+        """
+        from noria.store.traces.conversations import label_of_conversation
+
+        label = await self._ask(label_of_conversation, self._db, trace.key.id, name)
+        await self.raise_to(trace, label)
+
     async def raise_to(self, trace: Trace, label: Label) -> None:
         """Raise a trace's mark, before the text with this label is handed out.
 

@@ -22,6 +22,7 @@ import orjson
 
 from noria.apps.run.run import start
 from noria.errors import ApiError, HomeBusy, NoriaError
+from noria.types import Label
 
 if TYPE_CHECKING:
     from noria.apps.declare.app import App
@@ -155,6 +156,9 @@ class _Rows:
                 finally:
                     await run.cancel()
                 row["output"] = orjson.Fragment(result.json)
+                label = await context.runtime.labels.current(context.trace)
+                if label is not Label.PUBLIC:
+                    row["label"] = str(label)
                 self._report.done += 1
             except ApiError as refusal:
                 row["error"] = {"code": refusal.code, "message": refusal.message}

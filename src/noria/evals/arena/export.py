@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from noria.evals.marked import with_label
+from noria.store import marks_of
 from noria.store.evals.battles import Battle, each_battle
+from noria.types import Label
 
 if TYPE_CHECKING:
     from noria.store import Database
@@ -28,7 +31,9 @@ def export_rows(
     """
     for battle in each_battle(db, source=source, arena=arena):
         if battle.excluded is None or excluded:
-            yield _row(battle)
+            traces = {name for turn in battle.turns for name in (turn.trace_a, turn.trace_b)}
+            marks = marks_of(db, {name for name in traces if name is not None})
+            yield with_label(_row(battle), max(marks.values(), default=Label.PUBLIC))
 
 
 def _row(battle: Battle) -> dict[str, Any]:

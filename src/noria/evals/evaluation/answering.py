@@ -82,7 +82,9 @@ async def answer_all(
                 async def once() -> Answer:
                     # What was answered before is told again.
                     said = [one.trace_id for one in answers if contestant.reads(gateway)]
-                    context = CallContext(gateway, await gateway.labels.after(key, said))
+                    trace = await gateway.labels.after(key, said)
+                    await gateway.labels.raise_to(trace, question.label)
+                    context = CallContext(gateway, trace)
                     return await contestant.answer(tuple(messages), context)
 
                 answer = await patiently(once)

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 from sqlalchemy import select
 
-from noria.store import Database, find_spans
+from noria.evals.marked import with_label
+from noria.store import Database, find_spans, mark_of
 from noria.store.tables.governance import feedback, verdicts
 from noria.store.traces.trace import content_of
 from noria.types import Span, SpanKind, Status
@@ -32,7 +33,7 @@ def rows_from_traces(
     expected: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """Runs of an application as rows of a golden set, the newest first. What was asked twice is
-    given once; runs whose content was not recorded are left out.
+    given once; runs whose content was not recorded are left out. A row has the label of its run.
 
     Args:
         db: the store.
@@ -61,7 +62,7 @@ def rows_from_traces(
         if expected and recorded.response:
             answer = orjson.loads(recorded.response)
             row["expected"] = answer if isinstance(answer, str) else recorded.response.decode()
-        yield row
+        yield with_label(row, mark_of(db, span.trace_id))
         given += 1
         if given == limit:
             return

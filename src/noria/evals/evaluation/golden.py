@@ -20,7 +20,9 @@ from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
 from noria.evals.lines import objects_of, read_file
+from noria.evals.marked import label_of_row
 from noria.tracing import CallContext, Trace
+from noria.types import Label
 
 if TYPE_CHECKING:
     from noria.gateway import Gateway
@@ -44,6 +46,8 @@ class Row:
     arguments: Mapping[str, Any]
     category: str = ""
     expected: str | None = None
+    label: Label = Label.PUBLIC
+    """Of the run that the row comes from: whoever answers it must be cleared for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,9 @@ def read_rows(path: Path) -> list[Row]:
     rows: list[Row] = []
     known: dict[str, int] = {}
     for number, fields in objects_of(path, read_file(path), "an object of arguments"):
-        arguments = {name: value for name, value in fields.items() if name not in _OURS}
+        label, named = label_of_row(path, number, fields)
+        ours = {*_OURS, *named}
+        arguments = {name: value for name, value in fields.items() if name not in ours}
         identity = str(fields.get("id") or hashlib.sha256(_canonical(arguments)).hexdigest()[:12])
         if identity in known:
             raise ConfigError(
@@ -89,6 +95,7 @@ def read_rows(path: Path) -> list[Row]:
                 arguments,
                 str(fields.get("category") or ""),
                 None if expected is None else str(expected),
+                label,
             )
         )
     if not rows:
@@ -119,12 +126,14 @@ async def answer_rows(
             "question_id": row.id, "category": row.category, "contestant": contestant.name,
             "repeat": repeat, "line": row.line,
             "questions": [orjson.dumps(row.arguments).decode()],
-            "answers": [], "traces": [], "ms": [], "error": None,
+            "answers": [], "traces": [], "ms": [], "error": None, "label": str(row.label),
         }  # fmt: skip
         checks: dict[str, str] = {}
 
         async def once() -> Answer:
-            return await contestant.answer_row(row.arguments, CallContext(gateway, Trace(key)))
+            trace = Trace(key)
+            await gateway.labels.raise_to(trace, row.label)
+            return await contestant.answer_row(row.arguments, CallContext(gateway, trace))
 
         try:
             answer = await patiently(once)

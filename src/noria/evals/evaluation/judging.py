@@ -153,7 +153,7 @@ def _looks(folder: Folder, baseline: str | None) -> Iterator[_Look]:
 async def _judged(judge: Judge, question: Question, look: _Look, ask: Any) -> list[dict[str, Any]]:
     turn, answers = look.turn, look.row["answers"]
     asked = question.turns[: turn + 1]
-    reference = question.reference[turn] if turn < len(question.reference) else None
+    reference = question.reference[turn] or None if turn < len(question.reference) else None
     head = {
         "look": look.style, "question_id": question.id, "category": question.category,
         "contestant": look.row["contestant"], "repeat": look.row["repeat"], "turn": turn,

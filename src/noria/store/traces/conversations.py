@@ -15,7 +15,7 @@ from noria.store.database import Database, insert_into
 from noria.store.tables.governance import conversations, turns
 from noria.types import Label
 
-__all__ = ["Conversation", "Turn", "add_turn", "find_conversation"]
+__all__ = ["Conversation", "Turn", "add_turn", "find_conversation", "label_of_conversation"]
 
 _MOST_TURNS = 200
 
@@ -40,6 +40,21 @@ class Conversation:
     label: Label
     turns: tuple[Turn, ...]
     """The latest turns, the oldest of them first."""
+
+
+def label_of_conversation(db: Database, key_id: str, name: str) -> Label:
+    """The mark of a key's conversation; public where it has not begun.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached.
+    """
+    with db.read() as connection:
+        label = connection.execute(
+            select(conversations.c.label).where(
+                conversations.c.key_id == key_id, conversations.c.id == name
+            )
+        ).scalar()
+    return Label(label or 0)
 
 
 def find_conversation(db: Database, key_id: str, name: str) -> Conversation | None:
