@@ -213,6 +213,9 @@ def _declared_default(section: str, name: str) -> str:
 
 
 def _type(annotation: str) -> str:
+    if annotation.startswith("Literal["):
+        choices = annotation.removeprefix("Literal[").removesuffix("]").replace("'", '"')
+        return choices.replace(", ", " or ")
     return _TYPES[annotation.removesuffix(" | None")]
 
 

@@ -304,3 +304,19 @@ def test_no_secret_of_a_provider_reaches_a_caller(
     for text in (answer.text.encode(), kept):
         assert b"sk-very-secret" not in text
     assert secret.encode() not in kept
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("fault", [Fault.RESET, Fault.STALL])
+def test_what_was_sent_and_not_answered_is_charged_its_hold(
+    door: Door, provider: FakeProvider, fault: Fault, stream: bool
+) -> None:
+    team = f"unanswered-{fault}-{stream}"
+    secret = door.key(team=team, budget=BUDGET)
+    provider.reply = Reply(fault=fault)
+    with door.client(secret) as client:
+        assert client.post("/v1/chat/completions", json=chat(stream=stream)).status_code >= 500
+    (span,) = door.spans(team=team)
+    assert span.attempts >= 2
+    assert span.uncertain_nano == span.cost_nano > 0
+    assert door.budget(Subject.KEY, span.key_id).spent_nano == span.cost_nano
