@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test check setup wheel test-compiled soak bench-retrieval bench-gateway bench-turns bench-store bench-engine bench-apps bench-ratings bench-judge bench-votes clean
+.PHONY: serve test check setup wheel test-compiled soak bench-retrieval bench-gateway bench-turns bench-store bench-engine bench-apps bench-ratings bench-judge bench-votes bench-evidence clean
 
 serve: .venv/core
 	$(BIN)/noria serve
@@ -38,6 +38,7 @@ test-compiled: $(COMPILED)
 
 soak: .venv/dev
 	$(BIN)/python -m tests.soak
+	$(MAKE) bench-evidence
 
 bench-gateway: .venv/dev
 	if command -v cc >/dev/null; then $(MAKE) $(COMPILED); else echo "no C compiler: pure Python alone"; fi
@@ -65,6 +66,9 @@ bench-judge: .venv/dev
 
 bench-votes: .venv/dev
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/votes/run.py
+
+bench-evidence: .venv/dev
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.evidence.run
 
 bench-apps: .venv/dev
 	$(BIN)/python benchmarks/apps/run.py

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import exp, lgamma, log, log1p, sqrt
+from math import erf, exp, lgamma, log, log1p, pi, sqrt
 
-__all__ = ["Interval", "t_score", "wilson", "z_score"]
+__all__ = ["Interval", "range_score", "score_interval", "t_score", "wilson", "z_score"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +35,29 @@ def wilson(passed: int, total: int, confidence: float = 0.95) -> Interval:
     """
     if not 0 <= passed <= total:
         raise ValueError(f"passed is {passed}, which is not between 0 and total, {total}")
-    z = z_score(confidence)
+    z_score(confidence)
     if total == 0:
         return Interval(0.5, 0.0, 1.0)
-    share = passed / total
+    return score_interval(passed / total, total, confidence)
+
+
+def score_interval(share: float, total: float, confidence: float = 0.95) -> Interval:
+    """`wilson` of a share that need not be a whole number of `total` trials.
+
+    It holds for a mean of any values between 0 and 1 too, and is then too wide rather than too
+    narrow: no such values vary more than those that are 0 or 1.
+
+    Args:
+        share: the estimate, from 0 to 1.
+        total: how many trials it is worth.
+        confidence: of the interval.
+    """
+    z = z_score(confidence)
     middle = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z * sqrt(share * (1 - share) / total + z * z / (4 * total**2)) / (1 + z * z / total)
     # At the ends the bound is exact; rounding would leave it a little short.
-    lower = 0.0 if passed == 0 else max(0.0, middle - half)
-    upper = 1.0 if passed == total else min(1.0, middle + half)
+    lower = 0.0 if share == 0 else max(0.0, middle - half)
+    upper = 1.0 if share == 1 else min(1.0, middle + half)
     return Interval(share, lower, upper)
 
 
@@ -59,6 +73,35 @@ def z_score(confidence: float) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence}, which is not between 0 and 1")
     return NormalDist().inv_cdf(0.5 + confidence / 2)
+
+
+@lru_cache(maxsize=256)
+def range_score(confidence: float, count: int) -> float:
+    """`z_score` for all differences between `count` estimates together: the quantile of the range
+    of as many normal variables, in standard errors of a difference (Tukey 1953).
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+    low = z_score(confidence)
+    if count < 2:
+        raise ValueError(f"count is {count}; a difference takes at least 2")
+    high = 2 * low + 4
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (low, middle) if _within(middle, count) >= confidence else (middle, high)
+    return high
+
+
+def _within(reach: float, count: int) -> float:
+    """How probable it is that `count` normal variables lie within `reach * sqrt(2)`."""
+    width, steps = reach * sqrt(2), 400
+    total = 0.0
+    for step in range(steps + 1):
+        top = -8 + 16 * step / steps
+        inside = 0.5 * (erf(top / sqrt(2)) - erf((top - width) / sqrt(2)))
+        total += exp(-top * top / 2) * inside ** (count - 1)
+    return count * total * 16 / steps / sqrt(2 * pi)
 
 
 @lru_cache(maxsize=256)

@@ -30,7 +30,8 @@ def logistic_elo(rows: list[dict], extra: np.ndarray | None = None, ridge: float
     """Elo ratings (mean 1000) by an ordinary logistic regression, one row for each half battle.
 
     The design has a column for each model but the first, and Newton steps are least squares: no
-    pair counts, no constraint, no sandwich. Also returns the coefficients of `extra`.
+    pair counts, no constraint, no sandwich. Also returns the coefficients of `extra`,
+    which alone are held by the ridge: `ridge * coefficient**2 / 2`.
     """
     names = sorted({row[side] for row in rows for side in ("model_a", "model_b")})
     design, target, weight = [], [], []
@@ -49,7 +50,12 @@ def logistic_elo(rows: list[dict], extra: np.ndarray | None = None, ridge: float
     for _ in range(60):
         p = 1 / (1 + np.exp(-(x @ beta)))
         root = np.sqrt(w * p * (1 - p))
-        beta += np.linalg.lstsq(x * root[:, None], w * (y - p) / root, rcond=None)[0]
+        held = np.zeros((len(beta), len(beta)))
+        held[len(names) - 1 :, len(names) - 1 :] = np.eye(len(beta) - len(names) + 1) * ridge**0.5
+        beta += np.linalg.lstsq(
+            np.vstack([x * root[:, None], held]), np.r_[w * (y - p) / root, -held @ beta],
+            rcond=None,
+        )[0]  # fmt: skip
     strengths = np.r_[0, beta[: len(names) - 1]]
     elo = 1000 + (strengths - strengths.mean()) * 400 / math.log(10)
     return dict(zip(names, elo, strict=True)), beta[len(names) - 1 :]

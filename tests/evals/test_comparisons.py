@@ -17,6 +17,7 @@ from noria.evals import (
     paired_difference,
     questions_needed,
 )
+from noria.evals.comparisons import holm
 from noria.statistics import Interval
 
 
@@ -48,6 +49,9 @@ def test_the_interval_of_a_mean_ends_with_the_scale():
     assert mean_interval([10.0, 9.0, 10.0], within=(1, 10)).upper == 10
     assert mean_interval([0.0, 1.0, 0.0], within=(0, 1)).lower == 0
     assert mean_interval([3.0], within=(1, 10)) == Interval(3, 1, 10)
+    alike = mean_interval([1.0] * 3, within=(0, 1))
+    assert (alike.value, alike.upper) == (1, 1)
+    assert alike.lower < 0.5
 
 
 class TestMcNemar:
@@ -81,10 +85,44 @@ class TestPairedBootstrap:
         assert drawn == paired_bootstrap(one, other)
 
     def test_p_values(self):
-        assert paired_bootstrap([1.0] * 9, [0.0] * 9).p_value == pytest.approx(2 / 10_001)
+        """Nine of nine one way is one of the 512 ways to exchange them, and its mirror."""
+        assert paired_bootstrap([1.0] * 9, [0.0] * 9).p_value == pytest.approx(2 / 512)
+        assert paired_bootstrap([1.0] * 40, [0.0] * 40).p_value == pytest.approx(1 / 10_001)
         assert paired_bootstrap([1.0] * 9, [1.0] * 9).p_value == 1
         with pytest.raises(ValueError, match="no question"):
             paired_bootstrap([], [])
+
+    def test_fishers_plants(self):
+        """Darwin's maize: of 32,768 ways 1,726 differ by as much (Fisher 1935, section 21)."""
+        gaps = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+        found = paired_bootstrap(gaps, [0.0] * 15, rounds=40_000)
+        assert found.p_value == pytest.approx(1726 / 32_768, abs=4e-3)
+
+    def test_two_questions_prove_nothing(self):
+        found = paired_bootstrap([8, 8], [7, 7])
+        assert found.p_value == 0.5
+        assert 0 in found.difference
+        assert paired_bootstrap([8.0] * 5, [7.0] * 5).p_value > 0.05
+
+    @pytest.mark.parametrize("count", [2, 3, 5, 8, 12, 20, 40])
+    def test_false_alarms(self, count):
+        rng, alarms, held, worlds = random.Random(count), 0, 0, 300
+        for _ in range(worlds):
+            mine = [round(rng.gauss(7, 1.5)) for _ in range(count)]
+            theirs = [round(rng.gauss(7, 1.5)) for _ in range(count)]
+            found = paired_bootstrap(mine, theirs, rounds=500)
+            alarms += found.p_value < 0.05
+            held += 0 in found.difference
+        assert alarms / worlds < 0.09
+        assert held / worlds > 0.91
+
+
+class TestHolm:
+    def test_by_hand(self):
+        """Holm's step-down of 0.01, 0.04, 0.03 and 0.005."""
+        assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+        assert holm([]) == []
+        assert holm([0.7, 0.9]) == [1.0, 1.0]
 
 
 class TestQuestionsNeeded:
@@ -94,6 +132,12 @@ class TestQuestionsNeeded:
         assert questions_needed(-0.1, 1) == math.ceil((1.959964 + 0.841621) ** 2 * 100)
         with pytest.raises(ValueError, match="no number"):
             questions_needed(0, 1)
+
+    def test_of_an_interval_its_end_nearest_to_nought_counts(self):
+        assert questions_needed(Interval(1.5, 1.0, 2.0), 1) == questions_needed(1.0, 1)
+        assert questions_needed(Interval(-1.5, -2.0, -1.0), 1) == questions_needed(1.0, 1)
+        with pytest.raises(ValueError, match="may be"):
+            questions_needed(Interval(0.1, -0.1, 0.3), 1)
 
     def test_so_many_show_it_as_often_as_asked(self):
         rng, seen = random.Random(4), 0
@@ -124,11 +168,24 @@ class TestCorrectedMean:
         assert fooled < 10
         assert narrower < 0.85
 
+    @pytest.mark.parametrize("labelled", [5, 8, 12, 30])
+    @pytest.mark.parametrize("bias", [0.1, 0.4])
+    def test_coverage_from_five_labels_on(self, labelled, bias):
+        rng = random.Random(labelled)
+        held = sum(0.6 in corrected_mean(*self.world(rng, labelled, 200, bias)) for _ in range(600))
+        assert held / 600 > 0.91
+
     def test_a_useless_judge_leaves_what_people_say(self):
-        people, judge = [1.0, 0.0, 1.0, 1.0], [0.0, 1.0, 0.0, 0.0]
+        people, judge = [1.0, 0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 0.0, 0.0]
         found = corrected_mean(people, judge, [1.0, 0.0, 1.0])
-        assert found == mean_interval(people)
-        assert corrected_mean(people, [1.0] * 4, [1.0] * 9) == mean_interval(people)
+        assert found.value == pytest.approx(0.8)
+        assert found == corrected_mean(people, [1.0] * 5, [1.0] * 9)
+        assert 0 < found.lower < 0.5 < found.upper < 1
+
+    def test_labels_that_agree_are_no_certainty(self):
+        found = corrected_mean([1.0] * 6, [1.0] * 6, [1.0] * 400)
+        assert (found.value, found.upper) == (1, 1)
+        assert found.lower < 0.85
 
     def test_a_perfect_judge_is_as_good_as_people(self):
         rng = random.Random(6)
@@ -137,7 +194,9 @@ class TestCorrectedMean:
         found = corrected_mean(people, people, alone)
         assert found.upper - found.lower < 0.03
 
-    @pytest.mark.parametrize("given", [([1.0], [1.0], [1.0, 0.0]), ([1.0, 0.0], [1.0], [1.0] * 3)])
+    @pytest.mark.parametrize(
+        "given", [([1.0] * 4, [1.0] * 4, [1.0, 0.0]), ([1.0, 0.0], [1.0], [1.0] * 3)]
+    )
     def test_too_little_is_refused(self, given):
         with pytest.raises(ValueError, match="label"):
             corrected_mean(*given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -254,3 +255,51 @@ def test_every_line_is_a_battle_or_has_a_reason(tmp_path_factory, lines):
         blank = sum(not line.strip() for line in lines) + (lines[:1] == [b"\xef\xbb\xbf"])
         assert len(found) + sum(found.dropped.values()) == len(lines) - blank
         rate(found)
+
+
+class TestPeoplesFiles:
+    """What the files that people have hold: nothing is dropped that is no duplicate."""
+
+    def test_both_bad_and_timestamps_of_the_140k_set(self):
+        rows = [
+            {"id": f"id{n}", "model_a": "a", "model_b": "b", "winner": winner,
+             "timestamp": f"2025-06-0{n + 1} 10:00:00",
+             "conversation_a": [{"role": "assistant", "content": [
+                 {"type": "text", "text": "# h", "image": None, "mimeType": None}]}],
+             "conversation_b": [{"role": "assistant", "content": [{"type": "text", "text": ""}]}]}
+            for n, winner in enumerate(("both_bad", "model_a", "tie", "model_b"))
+        ]  # fmt: skip
+        since = datetime(2025, 6, 3, tzinfo=UTC).timestamp()
+        found = Battles.of(rows, selection=Selection(since=since), style=True)
+        assert (len(found), found.not_selected, found.dropped) == (2, 2, {})
+        assert rate(rows).both_bad == 1
+
+    @pytest.mark.parametrize("ids", [(0, -1, -2), (0, 1, 2), ("0", 0, "1"), (-1, -2, 2**61 - 1)])
+    def test_ids_that_differ_are_no_duplicates(self, ids):
+        rows = [SOUND | {"id": one, "tstamp": 5.5} for one in ids]
+        found = Battles.of([*rows, rows[0]])
+        assert (len(found), found.dropped) == (3, {"duplicate": 1})
+
+    @pytest.mark.parametrize(
+        "when", [1690000000, 1690000000.0, "2025-06-01", "2025-06-01T10:00:00"]
+    )
+    def test_votes_in_the_same_second_or_day_are_no_duplicates(self, when):
+        row = SOUND | {"tstamp": when, "judge": "j"}
+        assert len(Battles.of([row] * 4)) == 4
+        asked = [row | {"question_id": number % 3} for number in range(4)]
+        assert Battles.of(asked).dropped == {"duplicate": 1}
+
+    def test_several_judges_of_one_pair_of_answers_all_count(self):
+        rows = [SOUND | {"id": "x", "judge": judge} for judge in ("one", "two", "one")]
+        found = Battles.of(rows)
+        assert (len(found), found.dropped) == (2, {"duplicate": 1})
+
+    @pytest.mark.parametrize(("name", "count"), [("140k", 200), ("qid_sec", 300)])
+    def test_the_shared_cases(self, name, count):
+        path = Path(__file__).parents[2] / f"../shared/cases/battles/{name}.jsonl"
+        if not path.exists():
+            pytest.skip("../shared/cases is not beside this checkout")
+        found = read_battles(path, times=True)
+        assert (len(found), found.dropped) == (count, {})
+        board = rate([json.loads(line) for line in path.open()])
+        assert name != "qid_sec" or [one.model for one in board.ratings] == ["a", "b"]

@@ -8,7 +8,6 @@ import random
 import numpy as np
 import pytest
 
-from noria.errors import NoriaError
 from noria.evals import rate
 from noria.evals.style import MEASURES, contrasts, measure
 from tests.evals.support import logistic_elo
@@ -73,7 +72,7 @@ def test_agrees_with_a_logistic_regression_on_both():
     )
     columns, scale = contrasts(measured)
     assert (scale > 0).tolist() == [True, False, False, False]
-    elo, effects = logistic_elo(rows, columns)
+    elo, effects = logistic_elo(rows, columns, ridge=0.5)
     board = rate(rows, style=True)
     assert points(board) == pytest.approx(elo, abs=1e-6)
     assert board.style["length"].value == pytest.approx(effects[0] * 400 / math.log(10), abs=1e-6)
@@ -122,13 +121,23 @@ def test_rows_without_texts_are_counted():
     assert rate(rows).dropped == {}
 
 
-def test_a_style_that_decides_everything_has_no_finite_effect():
+def test_a_style_that_decides_everything_has_a_finite_effect():
     rows = [
         row | {"winner": "model_a" if row["conversation_a"] > row["conversation_b"] else "model_b"}
         for row in styled(200, 6, 1.0)
     ]
-    with pytest.raises(NoriaError, match="no finite estimate"):
-        rate(rows, style=True)
+    board = rate(rows, style=True)
+    assert 100 < board.style["length"].lower < board.style["length"].upper < 4000
+
+
+def test_one_heading_in_four_hundred_battles_does_not_stop_it():
+    rows = styled(400, 8, pull=2.0)
+    rows[0]["conversation_a"] = "# one\n" + rows[0]["conversation_a"]
+    board = rate(rows, style=True)
+    assert abs(board.style["headings"].value) < 60
+    assert math.isfinite(board.style["headings"].upper)
+    plain = rate(styled(400, 8, pull=2.0), style=True)
+    assert board["x"].rating == pytest.approx(plain["x"].rating, abs=2)
 
 
 def test_bootstrap_and_prior_go_with_it():

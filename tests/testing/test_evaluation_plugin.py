@@ -80,9 +80,9 @@ def test_mostly(app):
 """
     kind = run(project, tests.format(least=0.7))
     assert "1 passed" in kind.stdout, kind.stdout
-    strict = run(project, tests.format(least=0.9))
+    strict = run(project, tests.format(least=0.95))
     assert strict.returncode == 1
-    assert "6 of 8 runs passed (75%, between 41% and 93%); at least 90% must." in strict.stdout
+    assert "6 of 8 runs passed (75%, between 41% and 93%); at least 95% must." in strict.stdout
     assert "AssertionError" in strict.stdout
 
 

@@ -109,8 +109,9 @@ def rate(
         since=_seconds(since, "--since"), until=_seconds(until, "--until"),
     )  # fmt: skip
     battles = read_battles(
-        files, selection=selection, times=method is Method.ELO, propensity=propensity, style=style
-    )
+        files, selection=selection, times=method is Method.ELO, propensity=propensity,
+        style=style, clusters=True,
+    )  # fmt: skip
     board = rate_battles(
         battles, method=method.value, k=k, bootstrap=bootstrap, seed=seed, anchor=anchored,
         style=style, prior=prior, propensity=propensity and method is Method.BT,

@@ -26,6 +26,8 @@ __all__ = ["app", "with_home"]
 
 app = typer.Typer(help="Compare models and applications on questions.", no_args_is_help=True)
 T = TypeVar("T")
+_SHOWN = 20
+"""Of the looks that failed."""
 
 
 @app.command()
@@ -53,6 +55,9 @@ def run(
         int | None, typer.Option(min=1, help="Ask only so many questions, of every category.")
     ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Of a model's answer.")] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, help="Of the judge; its model's own unless you say.")
+    ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Calls at a time.")] = 8,
     budget: Annotated[
         str | None, typer.Option(help='The most that it may cost, such as "5 USD".')
@@ -79,7 +84,10 @@ def run(
     asked = shipped_questions() if shipped else read_questions(Path(questions), references)
     asker = None
     if judge is not None:
-        asker = Judge(judge, criteria=options.names(criteria) or Judge(judge).criteria)
+        asker = Judge(
+            judge, criteria=options.names(criteria) or Judge(judge).criteria,
+            temperature=temperature,
+        )  # fmt: skip
     plan = Plan(
         asked.sample(sample) if sample else asked,
         [contestant_of(name, max_tokens=max_tokens) for name in names],
@@ -92,7 +100,9 @@ def run(
         outcome = await evaluate(plan, out, gateway=opened.gateway, key=key, progress=progress)
         await write_costs(outcome.folder, opened.db, _take_in(opened))
         _register(opened, outcome.folder)
+        unjudged.extend(outcome.failed_looks)
 
+    unjudged: list[str] = []
     with_home(
         work,
         options.budget(budget),
@@ -105,6 +115,13 @@ def run(
     else:
         _show(report)
         note(f"The evaluation is in {out}. Read it again: noria eval report {out}")
+    if unjudged:
+        note(f"{len(unjudged)} looks of the judge failed. Run it again to try them again:")
+        for one in unjudged[:_SHOWN]:
+            note(f"  {one}")
+        if len(unjudged) > _SHOWN:
+            note(f"  and {len(unjudged) - _SHOWN} more")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -149,24 +166,33 @@ def gate(
     from noria.config import load
     from noria.evals.evaluation.contestants import contestant_of
     from noria.evals.evaluation.folder import Folder
-    from noria.evals.evaluation.golden import answer_rows, read_rows, regressions
+    from noria.evals.evaluation.golden import answer_rows, read_rows
+    from noria.evals.evaluation.regressions import differing, missing, regressions
     from noria.evals.evaluation.results import read_results
 
     config = load()
-    stored = None if against is None else Folder.open(_stored(config, against))
+    earlier = None
+    if against is not None:
+        # Read first: `--save` may replace it.
+        earlier = read_results(Folder.open(_stored(config, against)))
     rows = read_rows(data)
     who = contestant_of(contestant)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = _folder(config, save) if save else Path(scratch) / "gate"
+    kept = _folder(config, save) if save else None
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+    # Always asked anew, beside what is stored: that is replaced once all of it is there.
+    with tempfile.TemporaryDirectory(dir=kept.parent if kept else None, prefix=".") as scratch:
         folder = Folder.begin(
-            path,
+            Path(scratch) / "gate",
             {
                 "questions": data.name, "questions_digest": Folder.digest(data),
                 "contestants": [who.name], "baseline": None, "judge": None, "repeats": repeats,
+                "checks": dict(who.check_digests()),
             },
         )  # fmt: skip
 
         async def work(opened: OpenHome, key: Key, progress: Any) -> None:
+            nonlocal folder
             done = 0
 
             def one_more() -> None:
@@ -178,18 +204,21 @@ def gate(
                 folder, rows, who, gateway=opened.gateway, key=key, repeats=repeats,
                 concurrency=concurrency, progress=one_more,
             )  # fmt: skip
-            if save:
+            if kept is not None:
+                folder = folder.move(kept)
                 _register(opened, folder)
 
-        with_home(work, options.budget(budget), f"gate {data.name}")
+        with_home(work, options.budget(budget), f"gate {data.name}", again="run it again")
         now = read_results(folder)
-    earlier = None if stored is None else read_results(stored)
-    found = []
+    before = earlier.contestants[0] if earlier else ""
+    found, notes = [], []
     if earlier is not None:
-        found = regressions(earlier.checks[earlier.contestants[0]], now.checks[who.name])
+        found = regressions(earlier, before, now, who.name)
+        notes = differing(earlier, now)
+    lost = missing(earlier, before, now, who.name)
     lines = {row.id: row.line for row in rows}
-    _tell_gate(now.checks[who.name], found, lines, data, as_json=as_json)
-    if any(one.beyond_noise for one in found):
+    _tell_gate(now.checks[who.name], found, lost, notes, lines, data, as_json=as_json)
+    if lost or any(one.beyond_noise for one in found):
         raise typer.Exit(1)
 
 
@@ -198,6 +227,7 @@ def with_home(
     budget: Budget | None,
     name: str,
     before: Callable[[OpenHome], None] = lambda opened: None,
+    again: str = "What was answered is kept; run it again to go on",
 ) -> None:
     """Do the work with the home open, on behalf of the caller, within a budget."""
     from noria.apps.run.standalone import close, open_plainly
@@ -211,7 +241,7 @@ def with_home(
         with spending(opened.db, key, budget, name) as payer, watched(name) as progress:
             asyncio.run(work(opened, payer, progress))  # type: ignore[arg-type]
     except KeyboardInterrupt:
-        note("Stopped. What was answered is kept; run it again to go on.")
+        note(f"Stopped. {again[0].upper()}{again[1:]}.")
         raise typer.Exit(130) from None
     except ApiError as refusal:
         if refusal.code != "budget_exhausted":
@@ -288,10 +318,14 @@ def _show(report: Report) -> None:
     table(columns, rows, empty="Nothing was answered.")
     for one in report.differences:
         sure = "beyond noise" if one.beyond_noise else "within noise"
-        more = "" if one.needed is None else f"; {one.needed:,} questions would show it"
+        more = (
+            ""
+            if one.needed is None
+            else (f"; {one.needed:,} questions would show the least of it (power 80 %)")
+        )
         note(
             f"{one.one} against {one.other}, {one.measure}: {one.difference.value:+.3g} "
-            f"[{one.difference.lower:+.3g}, {one.difference.upper:+.3g}], p = {one.p_value:.3g}, "
+            f"[{one.difference.lower:+.3g}, {one.difference.upper:+.3g}], p = {one.corrected:.3g}, "
             f"{one.questions} questions: {sure}{more}."
         )
     for text in report.notes:
@@ -308,38 +342,56 @@ def _pair(interval: Any, digits: int) -> list[str]:
 
 
 def _tell_gate(
-    checks: Any, found: Any, lines: dict[str, int], data: Path, *, as_json: bool
+    checks: Any,
+    found: Any,
+    lost: Any,
+    notes: list[str],
+    lines: dict[str, int],
+    data: Path,
+    *,
+    as_json: bool,
 ) -> None:
     if as_json:
         emit(
             {
-                "passed": not any(one.beyond_noise for one in found),
+                "passed": not lost and not any(one.beyond_noise for one in found),
                 "checks": {
-                    name: {"passed": sum(rows.values()), "rows": len(rows)}
+                    name: {"passed": _whole(sum(rows.values())), "rows": len(rows)}
                     for name, rows in checks.items()
                 },
+                "missing": [{"check": one.check, "why": one.why} for one in lost],
                 "regressions": [
                     {
-                        "check": one.check, "before": one.before[0], "now": one.now[0],
-                        "of": one.now[1], "p_value": one.p_value,
-                        "beyond_noise": one.beyond_noise,
+                        "check": one.check, "before": _whole(one.before[0]),
+                        "now": _whole(one.now[0]), "of": one.now[1], "p_value": one.p_value,
+                        "corrected": one.corrected, "beyond_noise": one.beyond_noise,
                         "rows": [{"id": row, "line": lines.get(row)} for row in one.rows],
                     }
                     for one in found
                 ],
+                "notes": notes,
             }
         )  # fmt: skip
         return
     table(
         ["check", ">passed", ">rows"],
-        ((name, str(sum(rows.values())), str(len(rows))) for name, rows in checks.items()),
+        ((name, f"{sum(rows.values()):.4g}", str(len(rows))) for name, rows in checks.items()),
         empty="Nothing was checked.",
     )
+    for text in notes:
+        note(text)
+    for one in lost:
+        note(f"MISSING: {one.check} {one.why}.")
     for one in found:
         sure = "REGRESSION" if one.beyond_noise else "within noise"
         note(
-            f"{sure}: {one.check} passed {one.before[0]} of {one.before[1]} before and "
-            f"{one.now[0]} now (p = {one.p_value:.3g}). It fell on:"
+            f"{sure}: {one.check} passed {one.before[0]:.4g} of {one.before[1]} before and "
+            f"{one.now[0]:.4g} now (p = {one.corrected:.3g}, corrected for all checks). It fell on:"
         )
         for row in one.rows:
             note(f"  {data}, line {lines.get(row, '?')} ({row})")
+
+
+def _whole(passed: float) -> float:
+    """A count of passes, as a whole number where it is one: without repeats."""
+    return int(passed) if passed == int(passed) else passed

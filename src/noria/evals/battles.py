@@ -30,6 +30,7 @@ LABELS = {
     "model_b": Outcome.B,
     "tie": Outcome.TIE,
     "tie (bothbad)": Outcome.BOTH_BAD,
+    "both_bad": Outcome.BOTH_BAD,
 }
 """What a row's `winner` may be. Anything else is dropped as `unknown_label`, never a tie."""
 
@@ -70,6 +71,8 @@ class Battles:
     """One over the propensity with which the pair was drawn; None for 1."""
     style: NDArray[np.float64] | None = None
     """What `style.measure` says of the two answers: battles x 2 x measures."""
+    clusters: tuple[NDArray[np.intp], ...] = ()
+    """Who voted, and on which question, as numbers; only those of the two that repeat."""
     dropped: dict[str, int] = field(default_factory=dict)
     not_selected: int = 0
 

@@ -2,6 +2,10 @@
 
 Resampling N battles with replacement is one multinomial draw over the kinds of battles, so a round
 costs the number of pairs and not the number of battles. Nearly all of it is sampling.
+
+Few battles hold less than can happen: where all were ties, every sample is all ties. So what is
+drawn from holds two battles more (those of `strength.dispersion`) that were won or lost as the fit
+expects, spread over the pairs. They move no estimate, and with many battles they are nothing.
 """
 
 from __future__ import annotations
@@ -13,16 +17,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.evals.strength import Pairs, fit, rateable, sigmoid, solvable
+from noria.evals.battles import Outcome
+from noria.evals.strength import DECIDED, Pairs, fit, rateable, sigmoid, solvable
 from noria.evals.tally import Cells
 
-__all__ = ["Rounds", "bootstrap", "multinomial"]
+__all__ = ["Rounds", "bootstrap", "multinomial", "widened"]
 
 Floats = NDArray[np.float64]
 _TOGETHER = 32
 _ARRIVED = 1e-9
 _CHORDS = 40
 _PRIOR = 1.0
+_MANY = 100_000
+"""From so many battles on two more change no interval in its first four digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,25 @@ def bootstrap(
     )
 
 
+def widened(samples: Floats, spread: Floats, seed: int | None) -> Floats:
+    """Rounds that vary no less than the variance of the fit says.
+
+    Contestants with few battles do: in most rounds they had to be fitted with a prior, which pulls
+    them together. What clearly lacks (a third) is added as normal noise of that covariance.
+
+    Args:
+        samples: rounds x contestants.
+        spread: the covariance of the fit (`strength.covariance`).
+        seed: of the noise.
+    """
+    lacks = spread - 1.5 * np.atleast_2d(np.cov(samples.T))
+    level, axes = np.linalg.eigh(lacks)
+    if level.max(initial=0.0) <= 0:
+        return samples
+    noise = np.random.default_rng(seed).normal(size=samples.shape)
+    return np.asarray(samples + noise * np.sqrt(np.clip(level, 0, None)) @ axes.T)
+
+
 def multinomial(
     rng: np.random.Generator, total: int, chances: Floats, rounds: int
 ) -> NDArray[np.int64]:
@@ -80,21 +106,44 @@ def multinomial(
     return np.asarray(counts, np.int64)
 
 
+def _smoothed(cells: Cells, strengths: Floats) -> tuple[Cells, Floats]:
+    """The cells with a win and a loss for every pair, and how many battles each stands for."""
+    total = float(cells.count.sum())
+    if total > _MANY:
+        return cells, cells.count.astype(np.float64)
+    size = len(strengths)
+    codes, place = np.unique(cells.first * size + cells.second, return_inverse=True)
+    first, second = np.divmod(codes, size)
+    met = np.bincount(place, cells.count, len(codes))
+    weight = np.bincount(place, cells.weight * cells.count, len(codes)) / met
+    chances = sigmoid(strengths[first] - strengths[second])
+    more = DECIDED * met / total
+    both = Cells(
+        np.r_[cells.first, first, first], np.r_[cells.second, second, second],
+        np.r_[cells.outcome, np.full(len(codes), Outcome.A), np.full(len(codes), Outcome.B)],
+        np.r_[cells.weight, weight, weight],
+        np.r_[cells.count, np.zeros(2 * len(codes), np.int64)],
+    )  # fmt: skip
+    counts = np.r_[cells.count, more * chances, more * (1 - chances)]
+    order = np.lexsort((both.second, both.first))
+    return both.select(order), np.asarray(counts[order], np.float64)
+
+
 class _Sampler:
     """What all rounds share: the cells, which are in the order of pairs, and the curvature."""
 
     def __init__(self, cells: Cells, strengths: Floats, prior: float) -> None:
         self.prior = prior
         size = len(strengths)
-        self.cells = cells
-        self.strengths = strengths
         self.total = int(cells.count.sum())
-        self.chances = self.cells.count / self.total
+        self.cells, drawn_from = _smoothed(cells, strengths)
+        self.strengths = strengths
+        self.chances = drawn_from / drawn_from.sum()
         codes = self.cells.first * size + self.cells.second
         self.starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
         self.first, self.second = self.cells.first[self.starts], self.cells.second[self.starts]
         self.by_second = np.argsort(self.second, kind="stable")
-        pairs = Pairs.of(self.cells, size)
+        pairs = Pairs.of(cells, size)
         self.inverse = np.linalg.inv(solvable(pairs.curvature(strengths)))
 
     def fits(self, rounds: int, seed: np.random.SeedSequence) -> tuple[Floats, int]:

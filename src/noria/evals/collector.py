@@ -15,6 +15,9 @@ __all__ = ["Chunk", "Codes", "Collector"]
 
 _MISSING, _UNKNOWN = -1, -2
 _NOTHING = hash(None)
+_MILLISECONDS = 1e11
+"""A time beyond, in the year 5138 as seconds, is one in milliseconds."""
+_SEED = np.uint64(0x2545F4914F6CDD1D)
 
 
 class Codes(dict[Any, int]):
@@ -57,11 +60,13 @@ class Collector:
         times: bool = False,
         propensity: bool = False,
         style: bool = False,
+        clusters: bool = False,
     ) -> None:
         self.selection = selection or Selection()
         self.times = times or self.selection.by_time
         self.propensity = propensity
         self.style = style
+        self.clusters = clusters
         self._models = Codes()
         self._labels = _Labels(LABELS)
         self._dropped: Counter[str] = Counter()
@@ -79,14 +84,26 @@ class Collector:
         self._keep("first", chunk.codes("model_a", self._models))
         self._keep("second", chunk.codes("model_b", self._models))
         self._keep("outcome", chunk.codes("winner", self._labels))
-        for name in ("id", "tstamp", "judge"):
+        for name in ("id", "judge", "question_id", "turn"):
             self._keep(name, chunk.hashes(name))
+        hashes, instants = chunk.hashes("tstamp"), None
+        if np.any(hashes == _NOTHING):
+            there = hashes != _NOTHING
+            hashes = np.where(there, hashes, chunk.hashes("timestamp"))
+        self._keep("tstamp", hashes)
+        if self.times or np.any(hashes != _NOTHING):
+            instants = _instants(chunk)
+            self._keep("fine", _finer_than_seconds(instants))
+        else:
+            self._keep("fine", np.zeros(len(chunk), bool))
+        if self.clusters:
+            self._keep("voter", chunk.hashes("voter"))
         for name in ("category", "language", "judge"):
             wanted = getattr(self.selection, name)
             if wanted is not None:
                 self._keep(f"is_{name}", _equal(chunk.values(name), wanted))
         if self.times:
-            self._keep("at", _seconds(chunk.values("tstamp")))
+            self._keep("at", _seconds(instants or []))
         if self.propensity:
             self._keep("propensity", _numbers(chunk.values("propensity")))
         if self.style:
@@ -128,6 +145,7 @@ class Collector:
             at=kept(columns["at"]) if self.times else None,
             weight=1 / kept(columns["propensity"]) if self.propensity else None,
             style=kept(columns["style"]) if self.style else None,
+            clusters=_clusters(columns, keep) if self.clusters else (),
             dropped=dict(self._dropped),
             not_selected=not_selected,
         )
@@ -168,18 +186,38 @@ class Collector:
 
 
 def _identity(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.uint64]:
-    """What a row is recognised by when it comes twice: its `id`, or else its time with who judged
-    what how. 0 for a row with neither, which cannot be told from another vote like it."""
+    """What a row is recognised by when it comes twice: its `id` and who judged it, or else its
+    time with who judged what how. 0 for a row with neither, which cannot be told from another vote
+    like it, nor can one whose time is a whole second, or a day, without the question."""
     identity = np.zeros(len(columns["first"]), np.uint64)
     timed, named = columns["tstamp"] != _NOTHING, columns["id"] != _NOTHING
+    timed = timed & (columns["fine"] | (columns["question_id"] != _NOTHING))
     if timed.any():
-        for name in ("tstamp", "judge", "first", "second", "outcome"):
+        for name in ("tstamp", "judge", "question_id", "turn", "first", "second", "outcome"):
             identity = _mix(identity, columns[name].astype(np.uint64))
         identity[~timed] = 0
     if named.any():
-        own = _mix(np.zeros_like(identity), columns["id"].astype(np.uint64))
+        own = np.full_like(identity, _SEED)
+        for name in ("id", "judge"):
+            own = _mix(own, columns[name].astype(np.uint64))
         identity = np.where(named, own, identity)
     return identity
+
+
+def _clusters(
+    columns: Mapping[str, NDArray[Any]], keep: NDArray[np.bool_]
+) -> tuple[NDArray[np.intp], ...]:
+    """Voters and questions as numbers, of the battles that are kept, where any of them repeats.
+    Where no `voter` is named the judge is who voted. A battle without either is one of its own."""
+    voter = np.where(columns["voter"] != _NOTHING, columns["voter"], columns["judge"])
+    found = []
+    for column in (voter[keep], columns["question_id"][keep]):
+        different, place = np.unique(column, return_inverse=True)
+        nameless = column == _NOTHING
+        place[nameless] = len(different) + np.arange(int(nameless.sum()))
+        if 1 < len(np.unique(place)) < len(place):
+            found.append(place.astype(np.intp))
+    return tuple(found)
 
 
 def _mix(state: NDArray[np.uint64], value: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -214,6 +252,31 @@ def _numbers(values: list[Any]) -> NDArray[np.float64]:
         values = [None if type(value) is int and value.bit_length() > 64 else value
                   for value in values]  # fmt: skip
         return np.array(values, np.float64)
+
+
+def _instants(chunk: Chunk) -> list[Any]:
+    """When each vote was given: its `tstamp`, or its `timestamp` where it has none."""
+    instants = chunk.values("tstamp")
+    if any(one is None for one in instants):
+        others = chunk.values("timestamp")
+        instants = [
+            other if one is None else one for one, other in zip(instants, others, strict=True)
+        ]
+    return instants
+
+
+def _finer_than_seconds(instants: list[Any]) -> NDArray[np.bool_]:
+    """Which times are so fine that two votes hardly share one by chance: those with a fraction of
+    a second, milliseconds, and instants that have a type of their own."""
+
+    def fine(value: Any) -> bool:
+        if isinstance(value, (int, float)):
+            return value != value // 1 or abs(value) >= _MILLISECONDS
+        if isinstance(value, str):
+            return "." in value
+        return value is not None
+
+    return np.fromiter(map(fine, instants), bool, len(instants))
 
 
 def _seconds(values: list[Any]) -> NDArray[np.float64]:

@@ -93,6 +93,10 @@ class Judge:
     """How the verdict is written. Small models keep to a form only where they are held to it, so
     the embedded ones answer in JSON; None chooses by the model."""
 
+    temperature: float | None = None
+    """Of the judge's model. None leaves it to the model, since some refuse any of their own; the
+    embedded ones get 0."""
+
     def __post_init__(self) -> None:
         if self.style not in ("single", "pair", "reference"):
             raise ValueError(f"style is {self.style!r}; it is single, pair or reference")
@@ -167,7 +171,10 @@ class Judge:
     ) -> tuple[Verdict, str]:
         """Ask once; what the judge decided, and what it wrote. An answer that was cut off decides
         nothing, and neither do thoughts on the way to one."""
-        options: dict[str, Any] = {"temperature": 0}
+        options: dict[str, Any] = {}
+        local = self.model.startswith("local:")
+        if self.temperature is not None or local:
+            options["temperature"] = self.temperature or 0
         if not self._json:
             said = await ask(self.model, prompt, options)
             return _verdict(said, without_thinking(said.text), style), said.text
@@ -176,7 +183,8 @@ class Judge:
             "type": "json_schema",
             "json_schema": {"name": name, "schema": _SCHEMAS[name], "strict": True},
         }
-        options["max_tokens"] = _JSON_TOKENS
+        if local:
+            options["max_tokens"] = _JSON_TOKENS
         said = await ask(self.model, prompt, options)
         text = without_thinking(said.text)
         try:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from noria.errors import NoriaError, NotFound
 from noria.evals.strength import Reason
-from noria.statistics import Interval, z_score
+from noria.statistics import Interval, range_score, z_score
 
 __all__ = ["POINTS", "Estimates", "Leaderboard", "Rating", "Unrated"]
 
@@ -32,7 +32,8 @@ class Rating:
     """None where the method gives no interval (Elo without a bootstrap)."""
     upper: float | None
     rank: int
-    """One more than the contestants that are surely better: their `lower` is above this `upper`."""
+    """One more than the contestants that are surely better, by simultaneous intervals of all
+    differences (see `Estimates.ranks`)."""
     battles: int
     """All of the contestant, against unrated ones too."""
     wins: int
@@ -95,6 +96,26 @@ class Estimates:
         half = z_score(confidence) * np.sqrt(np.clip(np.diag(self.covariance), 0, None))
         return np.stack([self.points - half, self.points + half], axis=1)
 
+    def ranks(self, confidence: float) -> NDArray[np.intp]:
+        """One more than the contestants that are surely better, for each.
+
+        Surely better is one whose lead over the other is above nought by intervals that hold for
+        all pairs together (Tukey and Kramer; Hayter 1984). Leads do not depend on an anchor, nor
+        those of two contestants on how well a third is known. Without intervals, as rated.
+        """
+        count = len(self.points)
+        spread = self.covariance
+        if self.samples is not None:
+            spread = np.atleast_2d(np.cov(self.samples.T)) if count else None
+        if spread is None or count < 2:
+            return count - np.searchsorted(np.sort(self.points), self.points, side="right") + 1
+        own = np.diag(spread)
+        error = np.sqrt(np.clip(own[:, None] + own - 2 * spread, 0, None))
+        lead = self.points[:, None] - self.points
+        surely = lead > range_score(confidence, count) * error
+        np.fill_diagonal(surely, val=False)
+        return np.asarray(surely.sum(axis=0) + 1, np.intp)
+
 
 @dataclass(frozen=True, slots=True)
 class Leaderboard:
@@ -108,13 +129,13 @@ class Leaderboard:
     not_selected: int
     """Sound rows outside the category, language, judge or time that was asked for."""
     method: Literal["bt", "elo"]
-    intervals: Literal["sandwich", "bootstrap", "posterior"] | None
+    intervals: Literal["sandwich", "clustered", "bootstrap", "posterior"] | None
     confidence: float
     ratings: list[Rating]
     """The best first."""
     unrated: list[Unrated]
     style: Mapping[str, Interval] | None
-    """What one root mean square more of a measure adds, in Elo points."""
+    """What one standard deviation more of a measure adds, in Elo points."""
     rounds: int
     """Of the bootstrap."""
     rounds_with_prior: int
@@ -163,10 +184,10 @@ class Leaderboard:
         """
         samples = self._samples(model, other)
         if samples is not None:
-            return float(np.mean(samples >= 0))
+            return float(np.mean(samples > 0) + np.mean(samples == 0) / 2)
         ahead, error = self[model].rating - self[other].rating, self._error(model, other)
         if error == 0:
-            return float(ahead >= 0)
+            return 0.5 + 0.5 * float(np.sign(ahead))
         return 0.5 * (1 + erf(ahead / error / sqrt(2)))
 
     def as_json(self) -> dict[str, Any]:

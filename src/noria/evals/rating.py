@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from noria.evals.battles import Battles, Outcome, Selection
 from noria.evals.bootstrap import bootstrap as draw_rounds
+from noria.evals.bootstrap import widened
+from noria.evals.clusters import together, widest
 from noria.evals.elo import bootstrap_elo, online_elo
 from noria.evals.leaderboard import POINTS, Estimates, Leaderboard, Rating, Unrated
-from noria.evals.strength import Pairs, Reason, covariance, fit, rateable
+from noria.evals.strength import Pairs, Reason, covariance, fit, rateable, sigmoid, solvable
 from noria.evals.style import MEASURES, StyleFit, contrasts, fit_style
 from noria.evals.tally import Cells, Tally
 from noria.statistics import Interval, z_score
@@ -77,7 +79,6 @@ def rate(
 
     Raises:
         NotFound: the anchor is not rated.
-        NoriaError: style decides battles by itself, so that its effect is infinite.
         ValueError: an argument is out of its range, or asks for what the battles no longer hold.
     """
     z_score(confidence)
@@ -99,8 +100,9 @@ def rate(
         held: Battles | Tally = battles
     else:
         held = Battles.of(
-            battles, selection=selection, times=method == "elo", propensity=propensity, style=style
-        )
+            battles, selection=selection, times=method == "elo", propensity=propensity,
+            style=style, clusters=True,
+        )  # fmt: skip
     rows = held if isinstance(held, Battles) else None
     if propensity and rows is not None and rows.weight is None:
         raise ValueError("propensities were not read with these battles: propensity=True")
@@ -115,7 +117,7 @@ def rate(
             raise ValueError("style needs battles with their texts, read with style=True")
         work.styled(rows, rows.style, bootstrap, seed, confidence)
     else:
-        work.plain(bootstrap, seed)
+        work.plain(bootstrap, seed, rows)
     return work.leaderboard(
         rows, next(iter(anchor.items())) if anchor else None, bootstrap, confidence
     )
@@ -133,6 +135,7 @@ class _Work:
     estimates: Estimates = field(init=False)
     effects: dict[str, Interval] | None = None
     with_prior: int = 0
+    clustered: bool = False
 
     def __post_init__(self) -> None:
         size = len(self.tally.models)
@@ -153,8 +156,8 @@ class _Work:
         place = {model: place for place, model in enumerate(self.tally.models)}
         return np.array([place[model] for model in battles.models], np.intp)
 
-    def plain(self, bootstrap: int, seed: int | None) -> None:
-        """Bradley-Terry from pair counts."""
+    def plain(self, bootstrap: int, seed: int | None, rows: Battles | None = None) -> None:
+        """Bradley-Terry from pair counts; the intervals by voter and question where they repeat."""
         place = np.cumsum(self.rated) - 1
         cells = self.tally.cells()
         cells = cells.select(self.rated[cells.first] & self.rated[cells.second])
@@ -166,11 +169,34 @@ class _Work:
         pairs = Pairs.of(cells, size)
         strengths = fit(pairs, self.prior)
         samples = None
+        spread = covariance(pairs, cells, strengths, self.prior) * POINTS**2
+        if rows is not None and rows.clusters and not self.prior:
+            spread = self._clustered(rows, pairs, strengths, spread)
         if bootstrap:
             rounds = draw_rounds(cells, strengths, bootstrap, seed, self.prior)
             samples, self.with_prior = rounds.strengths * POINTS, rounds.with_prior
-        spread = covariance(pairs, cells, strengths, self.prior) * POINTS**2
+            samples = widened(samples, spread, seed)
         self.estimates = Estimates(self.models, strengths * POINTS, spread, samples)
+
+    def _clustered(
+        self, battles: Battles, pairs: Pairs, strengths: Floats, spread: Floats
+    ) -> Floats:
+        """The covariance, in points, where the battles of a voter or a question hang together."""
+        rank = self._ranks_of(battles)
+        first, second = rank[battles.first], rank[battles.second]
+        inside = self.rated[first] & self.rated[second]
+        place = np.cumsum(self.rated) - 1
+        first, second = place[first[inside]], place[second[inside]]
+        error = _SCORE[battles.outcome[inside]] - sigmoid(strengths[first] - strengths[second])
+        if battles.weight is not None:
+            error = error * battles.weight[inside]
+        more = [
+            together(first, second, error, cluster[inside], pairs.size)
+            for cluster in battles.clusters
+        ]
+        self.clustered = True
+        bread = np.linalg.inv(solvable(pairs.curvature(strengths))) * POINTS
+        return widest(spread, [bread @ one @ bread for one in more])
 
     def styled(
         self,
@@ -240,7 +266,7 @@ class _Work:
         bounds = estimates.bounds(confidence)
         models = self.tally.models
         counts = dict(zip(models, self.tally.outcomes().tolist(), strict=True))
-        ranks = _ranks(estimates.points, bounds)
+        ranks = estimates.ranks(confidence)
         ratings = [
             Rating(
                 model, float(estimates.points[row]),
@@ -258,7 +284,8 @@ class _Work:
             not_selected=0 if rows is None else rows.not_selected,
             method=self.method,
             intervals="bootstrap" if estimates.samples is not None
-            else None if bounds is None else "posterior" if self.prior else "sandwich",
+            else None if bounds is None else "posterior" if self.prior
+            else "clustered" if self.clustered else "sandwich",
             confidence=confidence,
             ratings=sorted(ratings, key=lambda one: (-one.rating, one.model)),
             unrated=[Unrated(model, reason, sum(counts[model]), *counts[model])
@@ -268,12 +295,6 @@ class _Work:
             rounds_with_prior=self.with_prior,
             _estimates=estimates,
         )  # fmt: skip
-
-
-def _ranks(points: Floats, bounds: Floats | None) -> NDArray[np.intp]:
-    """One more than how many are surely better."""
-    lower, upper = (points, points) if bounds is None else bounds.T
-    return len(lower) - np.searchsorted(np.sort(lower), upper, side="right") + 1
 
 
 def _connected(

@@ -23,6 +23,7 @@ __all__ = ["Rows", "read_battles"]
 
 _BLOCK = 1 << 16
 """Bytes of lines that are read together: their rows still fit into the caches."""
+_MINUS_ONE = 0x1B873593CC9E2D51
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -79,22 +80,29 @@ class Rows:
     def hashes(self, name: str) -> NDArray[np.int64]:
         """See `Chunk`."""
         try:
-            return np.fromiter(
-                map(hash, map(itemgetter(name), self.rows)), np.int64, len(self.rows)
-            )
+            values = list(map(itemgetter(name), self.rows))
+            return _hashes(values)
         except (KeyError, TypeError):
             if not any(map(contains, self.rows, repeat(name))):
                 return np.full(len(self.rows), hash(None), np.int64)
             values = [row.get(name) for row in self.rows]
         try:
-            return np.fromiter(map(hash, values), np.int64, len(values))
+            return _hashes(values)
         except TypeError:
-            plain = (value if value is None else repr(value) for value in values)
-            return np.fromiter(map(hash, plain), np.int64, len(values))
+            return _hashes([value if value is None else repr(value) for value in values])
 
     def values(self, name: str) -> list[Any]:
         """See `Chunk`."""
         return [row.get(name) for row in self.rows]
+
+
+def _hashes(values: list[Any]) -> NDArray[np.int64]:
+    """The hash of each value; Python gives -1 and -2 the same one."""
+    found = np.fromiter(map(hash, values), np.int64, len(values))
+    for place in np.flatnonzero(found == -2):
+        if values[place] == -1:
+            found[place] = _MINUS_ONE
+    return found
 
 
 def _read_lines(path: Path, collector: Collector) -> None:
@@ -148,6 +156,9 @@ def _read_parquet(path: Path, collector: Collector) -> None:
     try:
         file = parquet.ParquetFile(path)
         needed = {"model_a", "model_b", "winner", "judge", "tstamp", "id"}
+        needed |= {"timestamp", "question_id", "turn"} | (
+            {"voter"} if collector.clusters else set()
+        )
         needed |= {"language", "category"} | ({"propensity"} if collector.propensity else set())
         needed |= {"conversation_a", "conversation_b"} if collector.style else set()
         columns = [name for name in file.schema_arrow.names if name in needed]

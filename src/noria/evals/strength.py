@@ -16,13 +16,29 @@ from numpy.typing import NDArray
 from noria.evals.battles import Outcome
 from noria.evals.tally import Cells
 
-__all__ = ["Pairs", "Reason", "covariance", "fit", "laplacian", "rateable", "sigmoid", "solvable"]
+__all__ = [
+    "DECIDED",
+    "Pairs",
+    "Reason",
+    "covariance",
+    "dispersion",
+    "errors",
+    "fit",
+    "laplacian",
+    "rateable",
+    "sigmoid",
+    "solvable",
+]
 
 Floats = NDArray[np.float64]
 _STEP = 1e-11
 """Newton has arrived when no strength moves by more. It converges quadratically: what is left is
 the square of it."""
 _ROUNDS = 200
+DECIDED = 2.0
+"""The prior of `dispersion`: so many battles between equals that were no ties."""
+_MODEL_BATTLES = 5.0
+"""Of how many battles of a pair its own errors count half, and the model's the rest."""
 
 
 class Reason(enum.StrEnum):
@@ -147,6 +163,11 @@ def covariance(pairs: Pairs, cells: Cells, strengths: Floats, prior: float = 0.0
     Without a prior the sandwich (Huber 1967, White 1982), which holds where the model is wrong
     too: ties, weights, and contestants that some others find easier than the rest do. With a
     prior, whose certainty is not in the data, the inverse curvature of the posterior.
+
+    The squared errors of a pair that met `n` times are only known up to `n`: where all its battles
+    were ties they are nought. So they count `n / (n + 5)`, and what the model expects of the pair
+    counts the rest: `p (1 - p)` times the dispersion of all battles (see `dispersion`). The
+    variance therefore never vanishes, and with many battles nothing but the sandwich is left.
     """
     curve = pairs.curvature(strengths)
     if prior:
@@ -155,12 +176,59 @@ def covariance(pairs: Pairs, cells: Cells, strengths: Floats, prior: float = 0.0
         spread = np.linalg.inv(curve)
         across = spread.mean(axis=0)
         return np.asarray(spread - across - across[:, None] + across.mean())
-    error = cells.score - sigmoid(strengths[cells.first] - strengths[cells.second])
-    squares = cells.count * (cells.weight * error) ** 2
+    chances = sigmoid(strengths[cells.first] - strengths[cells.second])
+    squares = errors(
+        cells.first, cells.second, cells.score, cells.weight, cells.count.astype(np.float64),
+        chances, pairs.size,
+    )  # fmt: skip
     meat = laplacian(cells.first, cells.second, squares, pairs.size)
     # What `solvable` adds is level, and levels are nothing to the meat: the product is centred.
     bread = np.linalg.inv(solvable(curve))
     return np.asarray(bread @ meat @ bread)
+
+
+def errors(
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+    score: Floats,
+    weight: Floats,
+    count: Floats,
+    chances: Floats,
+    size: int,
+    effects: int = 0,
+) -> Floats:
+    """The squared errors that a fit leaves in battles, shrunk as `covariance` says.
+
+    Args:
+        first: a contestant of each kind of battle, by its place.
+        second: the other.
+        score: what `first` took of each.
+        weight: of each in the fit.
+        count: how many there were.
+        chances: how likely `first` wins, by the fit.
+        size: how many contestants there are.
+        effects: how many parameters the fit has beside their strengths.
+    """
+    expected = chances * (1 - chances)
+    spread = dispersion(score, count, chances, size - 1 + effects)
+    codes = np.minimum(first, second) * size + np.maximum(first, second)
+    met = np.bincount(codes, count)[codes] if len(codes) else count
+    known = met / (met + _MODEL_BATTLES)
+    squares = known * (score - chances) ** 2 + (1 - known) * spread * expected
+    return np.asarray(count * weight**2 * squares)
+
+
+def dispersion(score: Floats, count: Floats, chances: Floats, parameters: int) -> float:
+    """How much results vary, as a share of what wins and losses alone would (Wedderburn 1974).
+
+    1 without ties, and the less the more ties there are. The prior is two battles that were won
+    or lost, so it is never 0; the errors are those of a fit, which are too small by its parameters.
+    """
+    seen = float(count @ (score - chances) ** 2)
+    expected = float(count @ (chances * (1 - chances)))
+    total = float(count.sum())
+    seen *= total / max(total - parameters, 1.0)
+    return min(1.0, (seen + DECIDED / 4) / (expected + DECIDED / 4))
 
 
 def rateable(cells: Cells, size: int) -> tuple[NDArray[np.bool_], dict[int, Reason]]:

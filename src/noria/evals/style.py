@@ -1,8 +1,9 @@
 """Style as covariates: how much of a win is length, headings, lists and bold, and not the answer.
 
-Each measure enters as (a - b) / (a + b), which turns its sign when the sides are exchanged, scaled
-to a root mean square of 1. The fit is the maximum likelihood of the logistic regression on
-contestants and measures together (as in LMSYS's style control, 2024, without its intercepts).
+Each measure enters as the z-score of (a - b) / (a + b): its mean is taken off, and its standard
+deviation is 1. The fit is the logistic regression on contestants and measures together with the
+ridge of LMSYS's style control (2024: C = 1, with every battle in it twice) on the measures, so that
+a style that goes with every win has a finite effect. Strengths have no ridge.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from noria.errors import NoriaError
-from noria.evals.strength import laplacian, sigmoid, solvable
+from noria.evals.strength import errors, laplacian, sigmoid, solvable
 
 __all__ = ["MEASURES", "StyleFit", "contrasts", "fit_style", "measure"]
 
@@ -27,8 +27,8 @@ _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+\S", re.M)
 _ITEM = re.compile(r"^[ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+\S", re.M)
 _BOLD = re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__")
 _ROUNDS = 60
-_ENDLESS = 30.0
-"""A measure that moves the odds by e^30 decides every battle: there is no finite estimate."""
+_RIDGE = 0.5
+"""The penalty on an effect `e` is `_RIDGE * e**2 / 2`."""
 
 
 def measure(conversation: object) -> tuple[int, int, int, int] | None:
@@ -73,7 +73,7 @@ class StyleFit:
 
     strengths: Floats
     effects: Floats
-    """For each column the change of log odds by one root mean square of it."""
+    """For each column the change of log odds by one standard deviation of it."""
     covariance: Floats
     """Of strengths (around their mean) and effects, of the kind that `strength.covariance` is."""
 
@@ -83,8 +83,13 @@ def contrasts(measured: Floats) -> tuple[Floats, Floats]:
     in which no two answers differ has scale 0 and no column."""
     a, b = measured[:, 0], measured[:, 1]
     columns = (a - b) / np.maximum(a + b, 1)
-    scale = np.sqrt(np.mean(columns**2, axis=0)) if len(columns) else np.zeros(columns.shape[1])
-    used: Floats = columns[:, scale > 0] / scale[scale > 0]
+    if not len(columns):
+        return columns[:, :0], np.zeros(columns.shape[1])
+    scale = np.std(columns, axis=0)
+    # The same contrast in every battle has a deviation that rounding makes.
+    scale = np.where(scale > 1e-12, scale, 0.0)
+    centred = columns - columns.mean(axis=0)
+    used: Floats = centred[:, scale > 0] / scale[scale > 0]
     return used, scale
 
 
@@ -97,12 +102,9 @@ def fit_style(
     size: int,
     prior: float = 0.0,
 ) -> StyleFit:
-    """Fit by Newton, a row a battle; the prior is that of `strength.fit`.
-
-    Raises:
-        NoriaError: a measure decides the battles by itself, so that no finite estimate exists.
-    """
+    """Fit by Newton, a row a battle; the prior is that of `strength.fit`."""
     theta = np.zeros(size + columns.shape[1])
+    effects = np.arange(size, len(theta))
 
     def slope_of(error: Floats) -> Floats:
         across = np.bincount(first, error, size) - np.bincount(second, error, size)
@@ -130,30 +132,21 @@ def fit_style(
             curve[np.diag_indices(size)] += prior * own * (1 - own)
         else:
             curve[:size, :size] = solvable(curve[:size, :size])
-        try:
-            step = np.linalg.solve(curve, slope)
-        except np.linalg.LinAlgError:
-            raise _endless() from None
+        slope[size:] -= _RIDGE * theta[size:]
+        curve[effects, effects] += _RIDGE
+        step = np.linalg.solve(curve, slope)
         most = float(np.abs(step).max(initial=0))
         theta += step * min(1.0, 5 / most) if most else 0.0
-        if not np.isfinite(theta).all() or np.abs(theta).max() > _ENDLESS:
-            raise _endless()
         if most < 1e-11 * (1 + float(np.abs(theta).max(initial=0))):
             break
-    else:
-        raise _endless()
     spread = np.linalg.inv(curve)
     if not prior:
-        spread = spread @ bend_of((weight * (score - chances)) ** 2) @ spread
+        squares = errors(
+            first, second, score, weight, np.ones(len(score)), chances, size, len(effects)
+        )
+        spread = spread @ bend_of(squares) @ spread
     centre = np.eye(len(theta))
     centre[:size, :size] -= 1 / size
     return StyleFit(
         theta[:size] - theta[:size].mean(), theta[size:], np.asarray(centre @ spread @ centre)
-    )
-
-
-def _endless() -> NoriaError:
-    return NoriaError(
-        "The effect of style has no finite estimate: one style goes with every win.",
-        "Take more battles, or rate without style.",
     )

@@ -152,10 +152,12 @@ def test_a_budget_is_not_passed(home: Door, fake: FakeProvider, questions: Path)
     # What was answered is kept, and more money goes on from there.
     kept = len((home.folder / "out" / "answers.jsonl").read_text().splitlines())
     assert kept
+    turns = (home.folder / "out" / "turns.jsonl").read_text().splitlines()
+    begun = len(turns) - kept  # answered in their first turn alone
     fake.forget()
     told = evaluate(home, questions, "--max-tokens", "20")
     assert sum(line["answered"] for line in told["lines"]) == 12
-    assert len(fake.requests) == 2 * (12 - kept)
+    assert len(fake.requests) == 2 * (12 - kept) - begun
 
 
 @pytest.mark.parametrize(
@@ -196,11 +198,59 @@ def test_contestants_and_judges_that_are_down_leave_gaps_that_are_named(
                      else None)  # fmt: skip
 
     fake.reply = reply
-    told = evaluate(home, questions, "--judge", "fake:judge", "--sample", "2")
+    done = noria(
+        home, "eval", "run", str(questions), "--contestants", "fake:small,fake:large",
+        "--out", "out", "--yes", "--json", "--judge", "fake:judge", "--sample", "2",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "4 looks of the judge failed" in done.stderr
+    assert "single look at fake:small, question 0, turn 1: " in done.stderr
+    assert "Traceback" not in done.stderr
+    told = json.loads(done.stdout)
     small, large = sorted(told["lines"], key=lambda line: line["contestant"], reverse=True)
     assert (small["answered"], small["score"], large["failed"]) == (2, None, 2)
     assert any("4 turns of fake:small were not judged" in note for note in told["notes"])
     assert any("2 answers of fake:large did not come" in note for note in told["notes"])
+
+
+def test_nothing_is_sent_that_nobody_asked_for(
+    home: Door, fake: FakeProvider, questions: Path
+) -> None:
+    fake.reply = says
+    evaluate(home, questions, "--judge", "fake:judge", "--baseline", "fake:small", "--sample", "1")
+    for received in fake.requests:
+        assert not {"temperature", "max_tokens", "max_completion_tokens"} & received.body.keys()
+
+
+def test_a_stopped_run_asks_no_turn_and_no_look_twice(
+    home: Door, fake: FakeProvider, questions: Path
+) -> None:
+    """The second turns, and the second order of every pair, fail at first."""
+    broken, seen = True, Counter[str]()
+
+    def reply(received: Received) -> Reply:
+        messages = received.body["messages"]
+        prompt = messages[-1]["content"]
+        if received.body["model"] == "judge" and "assistant A" in prompt:
+            seen["pair"] += 1
+            if broken and seen["pair"] % 2 == 0:
+                return Reply(status=400, text="no")
+        elif received.body["model"] == "large" and prompt == "more" and broken:
+            return Reply(status=400, text="no")
+        return says(received)
+
+    fake.reply = reply
+    words = ("eval", "run", str(questions), "--contestants", "fake:small,fake:large", "--out",
+             "out", "--yes", "--json", "--judge", "fake:judge", "--baseline", "fake:small",
+             "--concurrency", "1", "--sample", "2")  # fmt: skip
+    noria(home, *words)
+    fake.reply = says
+    fake.forget()
+    done = noria(home, *words)
+    assert done.returncode == 0, done.stderr
+    asked = Counter(one.body["model"] for one in fake.requests)
+    # The first turns of the large one stood there; what it had not said was not yet looked at.
+    assert asked == {"large": 2, "judge": 4 + 8}
 
 
 def test_an_injection_stands_between_marks_it_cannot_know(

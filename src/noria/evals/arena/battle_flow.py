@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from noria.errors import ApiError, NoriaError
 from noria.evals.arena.language import language_of
 from noria.evals.arena.leaks import names_itself, refuses
-from noria.evals.arena.live_leaderboard import standings
+from noria.evals.arena.live_leaderboard import standings, tally_of
 from noria.evals.arena.pairs import draw
 from noria.evals.arena.voters import Suspicion
 from noria.gateway.local_client import stream
@@ -194,7 +194,7 @@ class Match:
         if not vote(db, battle.id, battle.voter, winner, excluded, language):
             raise ApiError(409, "already_voted", "This battle was voted on before.")
         if len(earlier) >= _FEW_VOTES:
-            self._watch([*earlier, find_battle(db, battle.id)], before)
+            self._watch([*earlier, find_battle(db, battle.id)])
         after = _ratings(db)
         two = (battle.model_a, battle.model_b)
         return Settled(
@@ -203,11 +203,20 @@ class Match:
             {name: after[name] for name in two if name in after},
         )
 
-    def _watch(self, votes: list[Battle], ratings: Mapping[str, float]) -> None:
-        """Take all votes of an automatic voter out of the counts."""
+    def _watch(self, votes: list[Battle]) -> None:
+        """Take all votes of an automatic voter out of the counts. It is held against the ratings
+        by the votes of others."""
+        from noria.evals.rating import rate
+
+        tally = tally_of(self._db)
+        for one in votes:
+            counts = one.excluded is None and one.source == "human" and not one.arena
+            if counts and one.winner is not None:
+                tally.add(one.model_a, one.model_b, one.winner, count=-1)
+        known = dict.fromkeys(self._settings.contestants, 1000.0)
+        known |= {one.model: one.rating for one in rate(tally).ratings}
         ends = [(one.model_a, one.model_b, one.winner) for one in votes if one.winner is not None]
-        known = {name: ratings.get(name, 1000.0) for name in self._settings.contestants}
-        if Suspicion.of(ends, {**known, **ratings}).flagged:
+        if Suspicion.of(ends, known).flagged:
             exclude_battles(self._db, [one.id for one in votes], "automatic voter")
 
     def _why_not(self, battle: Battle) -> str | None:

@@ -1,36 +1,46 @@
 """Who votes like nobody who reads: found as the votes come, with a bound on false alarms.
 
-Each vote is weighed by how much more likely it is from some automatic voter than from a person. A
-person is taken to prefer by the ratings (Bradley-Terry), more or less sharply, with an own habit of
-calling ties. The automatic voters are: always a tie, always both bad, always the same side, the
-toss of a coin, against the ratings, and always for one favourite. The mean of the likelihood
-ratios, each against the person who explains the votes best, is an e-process: for a voter who is one
-of these persons it ever reaches 1/alpha with a chance of at most alpha (Ville's inequality; the
-maximum in the denominator is the universal inference of Wasserman, Ramdas and Balakrishnan 2020).
-So it may be looked at after every vote.
+A person may prefer whatever it likes: no taste, however unlike the crowd's, is automation. What a
+person does not do is bounded instead, and each bound has a bet against it:
+
+- Sides are drawn by noria, each contestant left in half of all battles. So a person with any taste,
+  who besides takes one side unseen in up to 30 % of battles, chooses what a rule on sides foretells
+  with a chance of at most 65 %. Rules: always left, always right, the other side than last time.
+- It calls at most 95 % of its battles a tie, and at most 90 % both bad.
+- It prefers any one contestant to the others in at most 93 % of decided battles, or as often as the
+  ratings, by the votes of others and half as sharp again, say it should.
+- It votes faster than both answers can be read in at most 20 % of battles.
+
+Each bet is a product of likelihood ratios whose expectation is at most 1 for every such person, and
+their mean is an e-process: it ever reaches 1/alpha with a chance of at most alpha (Ville's
+inequality), so it may be looked at after every vote.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import exp, log
 
-__all__ = ["ALPHA", "Suspicion"]
+__all__ = ["ALPHA", "Suspicion", "too_fast"]
 
 ALPHA = 0.01
-"""The chance with which somebody who reads is ever taken for an automatic voter."""
+"""The chance with which somebody who keeps to the bounds is ever taken for an automatic voter."""
 
 _ELO = log(10) / 400
-# How sharply people follow the ratings. Zero is not among them: that is the coin.
-_SHARPNESS = (0.75, 1.0, 1.5)
-# However undecided, a person prefers one answer at least so often.
-_LEAST_DECIDED = 0.3
 # An automatic voter departs from its rule now and then.
-_SLIP = 0.05
+_KEPT = 0.97
+_SIDE, _TIE, _BAD, _FAVOURITE, _FAST = 0.65, 0.95, 0.90, 0.93, 0.20
+_ALWAYS = 0.999
+_SHARPEST = 1.5
 _SIDES = ("model_a", "model_b")
-_UNDECIDED = ("tie", "tie (bothbad)")
+_CHARACTERS_A_SECOND = 150.0
+"""Over five times as fast as people read (Brysbaert 2019: 238 words a minute)."""
+
+
+def too_fast(seconds: float, characters: int) -> bool:
+    """Whether so much text cannot have been looked through in that time, both answers together."""
+    return seconds < min(20.0, characters / _CHARACTERS_A_SECOND)
 
 
 @dataclass(slots=True)
@@ -44,13 +54,19 @@ class Suspicion:
     """The rule that explains the votes best."""
     flagged_at: int | None = None
     """The number of the vote at which the bound was reached; None where it never was."""
-    _ends: Counter[str] = field(default_factory=Counter)
-    # Log-likelihoods of the preferences: of persons by sharpness, of rules, of favourites.
-    _persons: dict[float, float] = field(default_factory=lambda: dict.fromkeys(_SHARPNESS, 0.0))
-    _rules: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _last: str | None = None
+    _bets: dict[str, float] = field(default_factory=dict)
     _favourites: dict[str, float] = field(default_factory=dict)
 
-    def add(self, model_a: str, model_b: str, winner: str, ratings: Mapping[str, float]) -> None:
+    def add(
+        self,
+        model_a: str,
+        model_b: str,
+        winner: str,
+        ratings: Mapping[str, float],
+        *,
+        fast: bool | None = None,
+    ) -> None:
         """Weigh one more vote.
 
         Args:
@@ -58,12 +74,22 @@ class Suspicion:
             model_b: the right one.
             winner: one of the four ends of a battle.
             ratings: of all contestants, on the scale of Elo, from the votes of others.
+            fast: whether it came faster than both answers can be read (`too_fast`); None where
+                that is not known.
         """
         self.votes += 1
-        self._ends[winner] += 1
+        self._bet("always tie", winner == "tie", _TIE, _ALWAYS)
+        self._bet("always both bad", winner == "tie (bothbad)", _BAD, _ALWAYS)
+        if fast is not None:
+            self._bet("faster than anybody reads", fast, _FAST, _KEPT)
         if winner in _SIDES:
             self._prefer(model_a, model_b, winner, ratings)
-        self.because, self.evidence = self._weigh(max(len(ratings), len(self._favourites), 1))
+        contestants = max(len(ratings), len(self._favourites), 2)
+        friends = [*self._favourites.values()]
+        friends += [0.0] * (contestants - len(friends))
+        worth = {**self._bets, "one favourite": _mean_of_exponentials(friends)}
+        self.because = max(worth, key=lambda name: worth[name])
+        self.evidence = _mean_of_exponentials(list(worth.values()))
         if self.flagged_at is None and self.evidence >= -log(ALPHA):
             self.flagged_at = self.votes
 
@@ -83,52 +109,25 @@ class Suspicion:
     def _prefer(
         self, model_a: str, model_b: str, winner: str, ratings: Mapping[str, float]
     ) -> None:
-        """Take note of a preference: how likely was it for each person and each rule?"""
-        gap = _ELO * (ratings.get(model_a, 1000.0) - ratings.get(model_b, 1000.0))
-        won, lost = (model_a, model_b) if winner == "model_a" else (model_b, model_a)
-        lead = gap if winner == "model_a" else -gap
-        for sharpness in self._persons:
-            self._persons[sharpness] -= log(1 + exp(-sharpness * lead))
+        """Take note of a preference: how likely was it at most for a person, and for each rule?"""
         for side in _SIDES:
-            self._rules[f"always {side}"] += log(1 - _SLIP if winner == side else _SLIP)
-        self._rules["against the ratings"] += log(
-            0.5 if not lead else 1 - _SLIP if lead < 0 else _SLIP
-        )
-        # Where its favourite does not fight, its friend votes as a coin would; so one who was never
-        # met explains the votes exactly as the coin does.
-        coin = self._rules["a coin"]
-        for name in {*self._favourites, model_a, model_b}:
-            chance = 1 - _SLIP if name == won else _SLIP if name == lost else 0.5
-            self._favourites[name] = self._favourites.get(name, coin) + log(chance)
-        self._rules["a coin"] += log(0.5)
+            self._bet(f"always {side}", winner == side, _SIDE, _KEPT)
+        if self._last is not None:
+            self._bet("always the other side", winner != self._last, _SIDE, _KEPT)
+        self._last = winner
+        gap = _ELO * (ratings.get(model_a, 1000.0) - ratings.get(model_b, 1000.0))
+        for name, ahead in ((model_a, gap), (model_b, -gap)):
+            won = winner == ("model_a" if name == model_a else "model_b")
+            most = max(_FAVOURITE, 1 / (1 + exp(-_SHARPEST * ahead)))
+            worth = self._favourites.get(name, 0.0)
+            if most < _ALWAYS:
+                worth += log(_ALWAYS / most) if won else log((1 - _ALWAYS) / (1 - most))
+            self._favourites[name] = worth
 
-    def _weigh(self, contestants: int) -> tuple[str, float]:
-        """The rule that explains the votes best, and the logarithm of the e-value."""
-        person = max(self._persons.values())
-        worth = {name: value - person for name, value in self._rules.items()}
-        habit = self._habit()
-        for end in _UNDECIDED:
-            others = self.votes - self._ends[end]
-            worth[f"always {end}"] = (
-                self._ends[end] * log(1 - _SLIP) + others * log(_SLIP / 3) - habit - person
-            )
-        unmet = contestants - len(self._favourites)
-        friends = [*self._favourites.values(), *[self._rules["a coin"]] * unmet]
-        worth["one favourite"] = _mean_of_exponentials(friends) - person
-        because = max(worth, key=lambda name: worth[name])
-        return because, _mean_of_exponentials(list(worth.values()))
-
-    def _habit(self) -> float:
-        """The log-likelihood of how often there was a preference, a tie, and both bad, for the
-        person whom it suits best."""
-        undecided = [self._ends[end] for end in _UNDECIDED]
-        decided = self.votes - sum(undecided)
-        share = max(decided / self.votes, _LEAST_DECIDED)
-        total = decided * log(share)
-        for number in undecided:
-            if number:
-                total += number * log((1 - share) * number / sum(undecided))
-        return total
+    def _bet(self, rule: str, kept: bool, most: float, always: float) -> None:
+        """Bet on a rule that a person keeps to with a chance of at most `most`."""
+        gain = log(always / most) if kept else log((1 - always) / (1 - most))
+        self._bets[rule] = self._bets.get(rule, 0.0) + gain
 
 
 def _mean_of_exponentials(logarithms: list[float]) -> float:

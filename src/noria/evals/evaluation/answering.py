@@ -57,6 +57,11 @@ async def answer_all(
         ApiError: the budget is exhausted; what was answered is in the folder.
     """
     done = {_asked(row) for row in folder.rows("answers") if row["error"] is None}
+    begun: dict[Asked, list[Answer]] = {}
+    for turn in folder.rows("turns"):
+        known = begun.setdefault(_asked(turn), [])
+        if turn["turn"] == len(known):
+            known.append(Answer(turn["text"], turn["trace"], turn["ms"], turn["checks"]))
     due = [
         (question, contestant, repeat)
         for repeat in range(repeats)
@@ -76,7 +81,8 @@ async def answer_all(
         error = None
         try:
             messages: list[dict[str, str]] = []
-            for turn in question.turns:
+            known = begun.get((question.id, contestant.name, repeat), [])
+            for number, turn in enumerate(question.turns):
                 messages.append({"role": "user", "content": turn})
 
                 async def once() -> Answer:
@@ -87,7 +93,12 @@ async def answer_all(
                     context = CallContext(gateway, trace)
                     return await contestant.answer(tuple(messages), context)
 
-                answer = await patiently(once)
+                if number < len(known):
+                    answer = known[number]
+                else:
+                    answer = await patiently(once)
+                    if number + 1 < len(question.turns):
+                        folder.add("turns", row | _turn(number, answer))
                 answers.append(answer)
                 messages.append({"role": "assistant", "content": answer.text})
         except ApiError as refusal:
@@ -136,6 +147,14 @@ async def at_once(concurrency: int, due: Iterable[tuple[Any, ...]], work: Any) -
         for one in workers:
             one.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
+
+
+def _turn(number: int, answer: Answer) -> dict[str, Any]:
+    """A turn that was answered while others are not yet."""
+    return {
+        "turn": number, "text": answer.text, "trace": answer.trace_id, "ms": answer.ms,
+        "checks": dict(answer.checks),
+    }  # fmt: skip
 
 
 def _asked(row: Mapping[str, Any]) -> Asked:

@@ -10,6 +10,8 @@ app.py:support.answer         another of its functions
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import inspect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +51,9 @@ class Contestant(Protocol):
     model: str | None
     """The model that it asks, where that is known."""
 
+    def check_digests(self) -> Mapping[str, str]:
+        """For each of its checks what tells whether it is still the same."""
+
     def reads(self, gateway: Gateway) -> bool:
         """Whether it may read documents for its answers, as an application does."""
 
@@ -74,6 +79,9 @@ class _Model:
         self.name = name
         self.model: str | None = name
         self._limit = {} if max_tokens is None else {"max_tokens": max_tokens}
+
+    def check_digests(self) -> Mapping[str, str]:
+        return {}
 
     def reads(self, gateway: Gateway) -> bool:
         return gateway.applications is not None and bool(gateway.applications.find(self.name))
@@ -103,6 +111,10 @@ class _Function:
         self._app, self._function, self._variant = app, function, variant
         chosen = app.variants[variant].model if variant else None
         self.model: str | None = chosen or app.model.name
+
+    def check_digests(self) -> Mapping[str, str]:
+        checks = self._app.functions[self._function].checks
+        return {check.name: _digest(check.call) for check in checks}
 
     def reads(self, gateway: Gateway) -> bool:
         return True
@@ -174,6 +186,15 @@ def contestant_of(name: str, *, max_tokens: int | None = None) -> Contestant:
         known = ", ".join(app.functions) or "none"
         raise ConfigError(f"{name}: {app.name} has no function {function!r}. There is: {known}.")
     return _Function(name, app, function, variant or None)
+
+
+def _digest(function: Any) -> str:
+    """Of a check's source; of its compiled code where the source is not at hand."""
+    try:
+        source = inspect.getsource(function).encode()
+    except (OSError, TypeError):
+        source = repr(getattr(function, "__code__", function.__class__)).encode()
+    return hashlib.sha256(source).hexdigest()[:12]
 
 
 def _since(begun: float) -> float:

@@ -93,6 +93,14 @@ class Folder:
             raise ConfigError(f"{path / _MANIFEST} cannot be read: {unreadable}") from None
         return cls(path, manifest)
 
+    def move(self, path: Path) -> Folder:
+        """The same folder at another place, instead of what is there."""
+        old = self.path.with_name("replaced")
+        if path.exists():
+            path.rename(old)
+        self.path.rename(path)
+        return Folder(path, self.manifest)
+
     def add(self, kind: str, row: dict[str, Any]) -> None:
         """Add a line to `<kind>.jsonl`."""
         line = orjson.dumps(row) + b"\n"

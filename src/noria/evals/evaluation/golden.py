@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from noria.errors import ApiError, ConfigError
-from noria.evals.comparisons import mcnemar
 from noria.evals.evaluation.answering import at_once, patiently
 from noria.evals.evaluation.contestants import Answer, Contestant
 from noria.evals.evaluation.folder import Folder
@@ -28,13 +27,12 @@ if TYPE_CHECKING:
     from noria.gateway import Gateway
     from noria.store import Key
 
-__all__ = ["ANSWERED", "EXPECTED", "Regression", "Row", "answer_rows", "read_rows", "regressions"]
+__all__ = ["ANSWERED", "EXPECTED", "Row", "answer_rows", "read_rows"]
 
 ANSWERED, EXPECTED = "answered", "expected"
 """Two checks that every row has without anybody writing them: that there is an answer, and, where
 the row says what is expected, that it is that."""
 _OURS = ("id", "category", "expected")
-_SURE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,25 +48,6 @@ class Row:
     """Of the run that the row comes from: whoever answers it must be cleared for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Regression:
-    """A check that passes less often than it did."""
-
-    check: str
-    before: tuple[int, int]
-    """How many of how many rows passed in the stored evaluation."""
-    now: tuple[int, int]
-    rows: list[str]
-    """The rows that passed before and do not now."""
-    p_value: float
-    """How often chance would make that many rows fall against those that rose (McNemar)."""
-
-    @property
-    def beyond_noise(self) -> bool:
-        """Whether chance hardly explains it."""
-        return self.p_value < _SURE
-
-
 def read_rows(path: Path) -> list[Row]:
     """Read a golden set.
 
@@ -81,7 +60,12 @@ def read_rows(path: Path) -> list[Row]:
         label, named = label_of_row(path, number, fields)
         ours = {*_OURS, *named}
         arguments = {name: value for name, value in fields.items() if name not in ours}
-        identity = str(fields.get("id") or hashlib.sha256(_canonical(arguments)).hexdigest()[:12])
+        given = fields.get("id")
+        identity = (
+            str(given)
+            if given not in (None, "")
+            else hashlib.sha256(_canonical(arguments)).hexdigest()[:12]
+        )
         if identity in known:
             raise ConfigError(
                 f"{path}: the lines {known[identity]} and {number} are the same row {identity}."
@@ -155,36 +139,6 @@ async def answer_rows(
         (row, repeat) for repeat in range(repeats) for row in rows if (row.id, repeat) not in done
     ]
     await at_once(concurrency, due, work)
-
-
-def regressions(
-    before: Mapping[str, Mapping[str, bool]], now: Mapping[str, Mapping[str, bool]]
-) -> list[Regression]:
-    """Every check that some rows passed before and do not now.
-
-    Args:
-        before: by check and row, whether it passed in the stored evaluation.
-        now: the same of the present one. Only rows that both have are compared.
-    """
-    found = []
-    for name, passed in now.items():
-        earlier = before.get(name, {})
-        shared = [row for row in passed if row in earlier]
-        fell = [row for row in shared if earlier[row] and not passed[row]]
-        if not fell:
-            continue
-        then, today = [earlier[row] for row in shared], [passed[row] for row in shared]
-        found.append(
-            Regression(
-                name,
-                (sum(then), len(then)),
-                (sum(today), len(today)),
-                fell,
-                # One side: only a fall is a regression.
-                mcnemar(then, today).p_value / 2 if sum(then) > sum(today) else 1.0,
-            )
-        )
-    return found
 
 
 def _canonical(arguments: Mapping[str, Any]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from noria.errors import ApiError
@@ -84,7 +85,7 @@ async def judge_all(
     *,
     concurrency: int = 8,
     progress: Callable[[], None] = lambda: None,
-) -> int:
+) -> list[str]:
     """Judge what was not judged yet, and add each judgement to the folder.
 
     Every turn is rated from 1 to 10; with a baseline every other contestant's turns are also held
@@ -100,7 +101,7 @@ async def judge_all(
         progress: called after each.
 
     Returns:
-        How many could not be made; they are tried again when the run is begun again.
+        What could not be judged, and why; it is tried again when the run is begun again.
 
     Raises:
         ApiError: the budget is exhausted.
@@ -111,17 +112,38 @@ async def judge_all(
         for row in folder.rows("judgements")
     }
     due = [look for look in _looks(folder, baseline) if look.key not in done]
-    failed = 0
+    failed: list[str] = []
+    said: dict[tuple[Any, ...], str] = {
+        (*row["key"], row["number"]): row["text"] for row in folder.rows("looks")
+    }
+
+    def remembering(look: _Look, ask: Any) -> Any:
+        """The judge's way to its model, that asks nothing twice: each look is a line of its own,
+        known by its place among those of one judgement, which ask in one order."""
+        numbers = count()
+
+        async def once(model: str, messages: Sequence[dict[str, str]], options: Any) -> str:
+            number = next(numbers)
+            text = said.get((*look.key, number))
+            if text is None:
+                text = str(await ask(model, messages, options))
+                folder.add("looks", {"key": look.key, "number": number, "text": text})
+            return text
+
+        return once
 
     async def look_at(look: _Look) -> None:
-        nonlocal failed
         question = known[look.row["question_id"]]
         try:
-            rows = await _judged(judge, question, look, ask_of(look.traces))
+            ask = remembering(look, ask_of(look.traces))
+            rows = await _judged(judge, question, look, ask)
         except ApiError as refusal:
             if refusal.code == "budget_exhausted":
                 raise
-            failed += 1
+            failed.append(
+                f"{look.style} look at {look.row['contestant']}, question {question.id}, "
+                f"turn {look.turn + 1}: {refusal.code}: {refusal.message}"
+            )
         else:
             for row in rows:
                 folder.add("judgements", row)

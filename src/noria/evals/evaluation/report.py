@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from math import isfinite, sqrt
+from dataclasses import asdict, dataclass, field, replace
+from math import isfinite
+from statistics import stdev
 from typing import Any
 
 from noria.evals.comparisons import (
-    mcnemar,
+    holm,
     mean_interval,
     paired_bootstrap,
     questions_needed,
 )
+from noria.evals.evaluation.regressions import common, differing, fallen
 from noria.evals.evaluation.results import Results
 from noria.evals.judge import RATINGS
 from noria.evals.scores import relative_score
-from noria.statistics import Interval, wilson
+from noria.statistics import Interval, score_interval
 
 __all__ = ["Difference", "Line", "Report", "compare", "report_of"]
 
@@ -58,15 +60,18 @@ class Difference:
     p_value: float
     questions: int
     only_one: int | None = None
-    """For a check: the questions that only `one` passed."""
+    """For a check: the questions that `one` passed more often."""
     only_other: int | None = None
     needed: int | None = None
-    """How many questions it would take to see a difference as small as this one."""
+    """How many questions show a difference as small as it may be, in four of five cases (a power
+    of 80 %). None where there may be no difference at all."""
+    corrected: float = 1.0
+    """The p value corrected for all differences of the report (Holm)."""
 
     @property
     def beyond_noise(self) -> bool:
-        """Whether chance would hardly show it (p below 0.05)."""
-        return self.p_value < 0.05
+        """Whether chance would hardly show it among all that are compared."""
+        return self.corrected < 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,12 @@ def report_of(results: Results, against: Results | None = None) -> Report:
         results: the evaluation.
         against: another one of the same questions; then each contestant is compared with the one
             of the same name there, or with its only one.
+
+    Raises:
+        NoriaError: they have no question in common.
     """
+    if against is not None:
+        common(against, results)
     lines = [_line(results, who) for who in results.contestants]
     differences: list[Difference] = []
     if against is not None:
@@ -110,15 +120,23 @@ def report_of(results: Results, against: Results | None = None) -> Report:
         first, *others = results.contestants
         for who in others:
             differences += compare(results, who, results, first)
+    corrected = holm([one.p_value for one in differences])
+    differences = [
+        replace(one, corrected=p_value) for one, p_value in zip(differences, corrected, strict=True)
+    ]
     lines.sort(key=lambda line: -(line.score.value if line.score else float("-inf")))
-    return Report(results.baseline, lines, differences, _wins(results), _notes(results))
+    notes = _notes(results)
+    if against is not None:
+        notes += differing(against, results)
+    return Report(results.baseline, lines, differences, _wins(results), notes)
 
 
 def compare(results: Results, one: str, others: Results, other: str) -> list[Difference]:
     """Compare two contestants in every measure that both have, question by question."""
     found = []
     mine, theirs = results.scores[one], others.scores[other]
-    shared = [question for question in mine if question in theirs]
+    same = common(others, results)
+    shared = [question for question in mine if question in theirs and question in same]
     if len(shared) > 1:
         found.append(
             _difference(
@@ -128,7 +146,7 @@ def compare(results: Results, one: str, others: Results, other: str) -> list[Dif
         )  # fmt: skip
     for name, passed in results.checks[one].items():
         known = others.checks[other].get(name, {})
-        shared = [question for question in passed if question in known]
+        shared = [question for question in passed if question in known and question in same]
         if len(shared) > 1:
             found.append(
                 _passes(
@@ -164,7 +182,7 @@ def _line(results: Results, who: str) -> Line:
         relative,
         mean_interval(taken, within=(0, 1)) if taken else None,
         {
-            name: wilson(sum(passed.values()), len(passed))
+            name: score_interval(sum(passed.values()) / len(passed), len(passed))
             for name, passed in results.checks[who].items()
         },
         dict(results.kinds[who]),
@@ -179,27 +197,27 @@ def _difference(
     tested = paired_bootstrap(mine, theirs)
     return Difference(
         one, other, measure, tested.difference, tested.p_value, tested.count,
-        needed=_needed(mine, theirs),
+        needed=_needed(mine, theirs, tested.difference),
     )  # fmt: skip
 
 
 def _passes(
-    one: str, other: str, measure: str, mine: Sequence[bool], theirs: Sequence[bool]
+    one: str, other: str, measure: str, mine: Sequence[float], theirs: Sequence[float]
 ) -> Difference:
-    tested = mcnemar(mine, theirs)
-    difference = paired_bootstrap(mine, theirs).difference
+    difference, p_value = fallen(mine, theirs)
+    gaps = [a - b for a, b in zip(mine, theirs, strict=True)]
     return Difference(
-        one, other, measure, difference, tested.p_value, len(mine),
-        tested.only_one, tested.only_other, _needed(mine, theirs),
+        one, other, measure, difference, p_value, len(mine),
+        sum(gap > 0 for gap in gaps), sum(gap < 0 for gap in gaps),
+        _needed(mine, theirs, difference),
     )  # fmt: skip
 
 
-def _needed(mine: Sequence[float], theirs: Sequence[float]) -> int | None:
-    gaps = [one - other for one, other in zip(mine, theirs, strict=True)]
-    mean = sum(gaps) / len(gaps)
-    if not mean:
+def _needed(mine: Sequence[float], theirs: Sequence[float], known: Interval) -> int | None:
+    if 0 in known or len(mine) < 2:
         return None
-    return questions_needed(mean, sqrt(sum((gap - mean) ** 2 for gap in gaps) / (len(gaps) - 1)))
+    gaps = [one - other for one, other in zip(mine, theirs, strict=True)]
+    return questions_needed(known, stdev(gaps)) if stdev(gaps) else None
 
 
 def _wins(results: Results) -> dict[str, dict[str, float]]:

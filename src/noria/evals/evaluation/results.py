@@ -33,10 +33,15 @@ class Results:
         default_factory=lambda: defaultdict(dict)
     )
     """What was taken from the baseline in pairs: 1 won, 0 lost, a half for a tie."""
-    checks: dict[Contestant, dict[str, dict[Question, bool]]] = field(
+    checks: dict[Contestant, dict[str, dict[Question, float]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(dict))
     )
-    """Whether a check passed on a question, in every repeat and turn."""
+    """How often a check passed on a question, from 0 to 1, over its repeats and turns. One that
+    threw did not pass."""
+    broken: dict[Contestant, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """How often a check threw."""
+    asked: dict[Question, str] = field(default_factory=dict)
+    """What was asked, so that another row of the same id is told from it."""
     kinds: dict[Contestant, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     """How many judgements of each kind there were: winner, tie, inconsistent, invalid, ..."""
     unjudged: Counter[Contestant] = field(default_factory=Counter)
@@ -45,6 +50,8 @@ class Results:
     """Answers that did not come."""
     answered: Counter[Contestant] = field(default_factory=Counter)
     ms: dict[Contestant, list[float]] = field(default_factory=lambda: defaultdict(list))
+    digests: dict[str, Any] = field(default_factory=dict)
+    """What two evaluations have to have in common to be compared: questions, judge, checks."""
     costs: dict[Contestant, int] = field(default_factory=dict)
     """Nano-dollars for all answers, where it is known."""
 
@@ -58,6 +65,9 @@ def read_results(folder: Folder) -> Results:
     """Read what the folder holds now; a run that is not through is read as far as it is."""
     manifest = folder.manifest
     results = Results(list(manifest["contestants"]), manifest.get("baseline"))
+    results.digests = {
+        name: manifest.get(name) for name in ("questions_digest", "references", "judge", "checks")
+    }
     results.costs = dict(manifest.get("costs", {}))
     for row in folder.rows("costs"):
         results.costs[row["contestant"]] = row["cost_nano"]
@@ -84,9 +94,11 @@ def _turn(row: Mapping[str, Any]) -> tuple[Any, ...]:
 def _read_answers(results: Results, rows: Iterable[Mapping[str, Any]]) -> None:
     # A question that failed and was asked again has two rows: the later one counts.
     latest = {(row["question_id"], row["contestant"], row["repeat"]): row for row in rows}
+    passed: dict[tuple[Contestant, str, Question], list[bool]] = defaultdict(list)
     for row in latest.values():
         who, question = row["contestant"], row["question_id"]
         results.categories[question] = row["category"]
+        results.asked[question] = "\n".join(row.get("questions", ()))
         if row["error"] is not None:
             results.failed[who] += 1
             continue
@@ -94,9 +106,11 @@ def _read_answers(results: Results, rows: Iterable[Mapping[str, Any]]) -> None:
         results.ms[who].append(sum(row["ms"]))
         for turn in row["checks"]:
             for name, outcome in turn.items():
-                if outcome in ("pass", "fail"):
-                    passed = results.checks[who][name]
-                    passed[question] = passed.get(question, True) and outcome == "pass"
+                if outcome != "skip":
+                    passed[who, name, question].append(outcome == "pass")
+                results.broken[who][name] += outcome == "error"
+    for (who, name, question), outcomes in passed.items():
+        results.checks[who][name][question] = sum(outcomes) / len(outcomes)
 
 
 def _read_judgements(results: Results, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -53,6 +53,8 @@ class Plan:
                 "repeats": self.judge.repeats,
                 "each_criterion": self.judge.each_criterion,
             }
+            if self.judge.temperature is not None:
+                judge["temperature"] = self.judge.temperature
         return {
             "questions": self.questions.name,
             "questions_digest": self.questions.digest,
@@ -86,7 +88,8 @@ class Outcome:
 
     folder: Folder
     failed_answers: int
-    failed_judgements: int
+    failed_looks: list[str]
+    """Which looks of the judge failed, and why."""
 
 
 def estimate(plan: Plan, gateway: Gateway) -> Estimate:
@@ -154,7 +157,7 @@ async def evaluate(
             sum(row["error"] is None for row in folder.rows("answers")),
         ),
     )  # fmt: skip
-    unjudged = 0
+    unjudged: list[str] = []
     if plan.judge is not None:
         total = count_looks(folder, plan.baseline)
         unjudged = await judge_all(
