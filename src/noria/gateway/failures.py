@@ -115,11 +115,11 @@ def of_refusal(
         )  # fmt: skip
         return AttemptFailure(error, False, True, True)
     if 400 <= status < 500 and status not in _TEMPORARY:
-        flagged = "content_filter" if _is_flagged(refusal) else "upstream_refused_request"
-        error = ApiError(
-            status, refusal.code or flagged, said or f"{name} refused the call.",
-            param=refusal.param,
-        )  # fmt: skip
+        said, param = said or f"{name} refused the call.", refusal.param
+        if _is_flagged(refusal):
+            error = ApiError(status, refusal.code or "content_filter", said, param=param)
+        else:
+            error = ApiError(status, refusal.code or "upstream_refused_request", said, param=param)
         return AttemptFailure(error, elsewhere=status == 404)
     told = f": {said}" if said else "."
     error = ApiError(

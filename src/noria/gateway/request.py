@@ -228,7 +228,8 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
     limit, other = fields.get("max_tokens"), fields.get("max_completion_tokens")
     if limit == -1 or other == -1:
         request.unlimited = True
-        limit, other = (one if one != -1 else None for one in (limit, other))
+        limit = None if limit == -1 else limit
+        other = None if other == -1 else other
     request.limit = max(limit, other) if limit and other else limit or other
     if fields.get("stream"):
         request.stream = True
