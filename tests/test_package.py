@@ -24,9 +24,9 @@ PUBLIC = {
     "run_export run_spans",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
     "forbid_real_requests",
-    "noria.evals": "Agreement Asker Battles CRITERIA Judge Judged Judgement Leaderboard "
-    "LengthPreference McNemar PairJudgement PairedDifference PositionBias Question "
-    "Questions Rating Reason Tally Unrated Verdict WinMatrix WinRate agreement "
+    "noria.evals": "Agreement Asker Battles CRITERIA Decision Judge Judged Judgement Leaderboard "
+    "LengthPreference McNemar Measure PairJudgement PairedDifference PositionBias Question "
+    "Questions Rating Reason State Tally Unrated Verdict WinMatrix WinRate agreement "
     "both_orders corrected_mean krippendorff_alpha length_preference mcnemar "
     "mean_interval paired_bootstrap paired_difference parse_verdict position_bias "
     "questions_needed rate read_battles read_questions read_references relative_score "

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         paired_difference,
         questions_needed,
     )
+    from noria.evals.decision import Decision, Measure, State
     from noria.evals.judge import CRITERIA, Asker, Judge, Judgement, PairJudgement
     from noria.evals.leaderboard import Leaderboard, Rating, Unrated
     from noria.evals.questions import (
@@ -55,6 +56,7 @@ _NAMES_OF = {
     "battles": "Battles",
     "comparisons": "McNemar PairedDifference corrected_mean mcnemar mean_interval paired_bootstrap "
     "paired_difference questions_needed",
+    "decision": "Decision Measure State",
     "judge": "CRITERIA Asker Judge Judgement PairJudgement",
     "leaderboard": "Leaderboard Rating Unrated",
     "questions": "Question Questions read_questions read_references shipped_questions",
@@ -71,12 +73,14 @@ __all__ = [
     "Agreement",
     "Asker",
     "Battles",
+    "Decision",
     "Judge",
     "Judged",
     "Judgement",
     "Leaderboard",
     "LengthPreference",
     "McNemar",
+    "Measure",
     "PairJudgement",
     "PairedDifference",
     "PositionBias",
@@ -84,6 +88,7 @@ __all__ = [
     "Questions",
     "Rating",
     "Reason",
+    "State",
     "Tally",
     "Unrated",
     "Verdict",
