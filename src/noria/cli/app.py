@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import battles, chat, data, index, init, key, model, run, serve, spend
+from noria.cli import battles, chat, data, index, init, key, model, run, serve, spend, tune
 from noria.cli import eval as evaluation
 from noria.cli.doctor import verb as doctor
 from noria.cli.trace import verb as trace
@@ -53,4 +53,5 @@ app.add_typer(trace.app, name="trace")
 app.add_typer(evaluation.app, name="eval")
 app.add_typer(battles.app, name="arena")
 app.add_typer(data.app, name="data")
+app.add_typer(tune.app, name="tune")
 app.command("doctor")(doctor.doctor)

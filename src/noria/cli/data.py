@@ -1,4 +1,4 @@
-"""`noria data`: sets of data out of what was recorded."""
+"""`noria data`: sets of data out of exports and of what was recorded."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import Annotated
 
 import typer
 
+from noria.cli import datasets
 from noria.cli._io import options
 from noria.cli._io.home import open_home
 from noria.cli._io.output import note
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Sets of data from what was recorded.", no_args_is_help=True)
+app = typer.Typer(help="Sets of conversations to learn from.", no_args_is_help=True)
 
 
 class Thumb(enum.StrEnum):
@@ -24,15 +25,20 @@ class Thumb(enum.StrEnum):
     DOWN = "down"
 
 
+datasets.register(app)
+
+
 @app.callback()
 def _group() -> None:
-    """Sets of data from what was recorded."""
+    """Sets of conversations to learn from."""
 
 
 @app.command("from-traces")
 def from_traces(
-    application: Annotated[str, typer.Option("--app", help="The application.")],
-    out: Annotated[Path, typer.Option(help="The file to write, as JSON lines.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The file to write, as JSON lines.")
+    ] = None,
+    application: Annotated[str | None, typer.Option("--app", help="The application.")] = None,
     function: Annotated[str | None, typer.Option(help="Only runs of this function.")] = None,
     check: Annotated[
         str | None,
@@ -50,9 +56,29 @@ def from_traces(
     expected: Annotated[
         bool, typer.Option("--expected", help="The recorded answer is what is expected.")
     ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option(help='Conversations instead: "check:grounded and vote:win and app:support".'),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--set", help="With --where: keep them as this set.")
+    ] = None,
+    preferences: Annotated[
+        bool, typer.Option("--preferences", help="With --where: corrections over answers.")
+    ] = False,
 ) -> None:
-    """Make a golden set for `noria eval gate` from recorded runs, each question once."""
+    """Make a golden set for `noria eval gate` from recorded runs, each question once; with
+    --where, rows of conversations to learn from."""
     import orjson
+
+    if where is not None:
+        began = options.instant(since, "--since"), options.instant(until, "--until")
+        _conversations(where, application, out, dataset, began, limit, preferences)
+        return
+    if application is None or out is None or dataset or preferences:
+        raise typer.BadParameter(
+            "a golden set needs --app and --out; conversations need --where", param_hint="--where"
+        )
 
     from noria.evals.evaluation.from_traces import rows_from_traces
 
@@ -78,6 +104,37 @@ def from_traces(
                 rows += 1
         fresh.replace(out)
     note(f"{rows} rows in {out}.")
+
+
+def _conversations(
+    where: str,
+    application: str | None,
+    out: Path | None,
+    dataset: str | None,
+    began: tuple[int | None, int | None],
+    limit: int,
+    preferences: bool,
+) -> None:
+    from noria.datasets import Dataset, write_rows
+    from noria.datasets.traces import Where, parse_where, rows_where
+
+    if (out is None) == (dataset is None):
+        raise typer.BadParameter("give either --out or --set", param_hint="--out")
+    conditions = parse_where(where)
+    if application is not None:
+        conditions.append(Where("app", application))
+    with open_home() as home:
+        home.take_in()
+        rows = rows_where(
+            home.db, conditions, since_ns=began[0], until_ns=began[1], limit=limit,
+            preferences=preferences,
+        )  # fmt: skip
+        if out is not None:
+            note(f"{write_rows(out, rows)} rows in {out}.")
+        else:
+            assert dataset is not None
+            made = Dataset.create(home.db, dataset, rows, report={"where": where})
+            note(f"{made.count} rows are the set {made.reference}.")
 
 
 def _outcome(check: str | None) -> tuple[str, str] | None:

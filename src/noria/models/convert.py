@@ -5,18 +5,18 @@ Both recipes read and write one tensor at a time, so that a few megabytes of mem
 
 from __future__ import annotations
 
-import json
 import math
-import mmap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from noria.models.safetensors import Safetensors
+
 if TYPE_CHECKING:
     import numpy as np
-    from gguf import GGMLQuantizationType, GGUFWriter
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
 
-__all__ = ["bert_to_gguf", "requantise"]
+__all__ = ["announce", "begin_tensors", "bert_to_gguf", "copied_head", "requantise"]
 
 Converted = Callable[[int, int], None]
 """Told how many tensors are done, and of how many."""
@@ -28,7 +28,7 @@ def requantise(source: Path, target: Path, kind: str, converted: Converted) -> N
     At 8 bits nothing is lost: 32 values of Q4_1 take at most 16 levels, and prompts are read
     twice as fast. Norms and the embedding table stay as they are.
     """
-    from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter, LlamaFileType
+    from gguf import GGMLQuantizationType, GGUFReader, LlamaFileType
     from gguf.quants import dequantize, quantize
 
     wanted, file_type = {
@@ -36,13 +36,7 @@ def requantise(source: Path, target: Path, kind: str, converted: Converted) -> N
         "q4_0": (GGMLQuantizationType.Q4_0, LlamaFileType.MOSTLY_Q4_0),
     }[kind]
     reader = GGUFReader(source)
-    writer = GGUFWriter(target, reader.fields["general.architecture"].contents())
-    for field in reader.fields.values():
-        if field.name.startswith("GGUF.") or field.name == "general.architecture":
-            continue
-        value = int(file_type) if field.name == "general.file_type" else field.contents()
-        sub_type = field.types[-1] if len(field.types) > 1 else None
-        writer.add_key_value(field.name, value, field.types[0], sub_type)
+    writer = copied_head(reader, target, int(file_type))
 
     def changes(stored: GGMLQuantizationType) -> bool:
         return stored is GGMLQuantizationType.Q4_1
@@ -50,8 +44,8 @@ def requantise(source: Path, target: Path, kind: str, converted: Converted) -> N
     for tensor in reader.tensors:
         shape = [int(size) for size in reversed(tensor.shape)]
         kept = wanted if changes(tensor.tensor_type) else tensor.tensor_type
-        _announce(writer, tensor.name, shape, kept)
-    _begin_tensors(writer)
+        announce(writer, tensor.name, shape, kept)
+    begin_tensors(writer)
     for number, tensor in enumerate(reader.tensors, 1):
         data: np.ndarray[Any, Any] = tensor.data
         if changes(tensor.tensor_type):
@@ -59,6 +53,20 @@ def requantise(source: Path, target: Path, kind: str, converted: Converted) -> N
         writer.write_tensor_data(data)
         converted(number, len(reader.tensors))
     writer.close()
+
+
+def copied_head(reader: GGUFReader, target: Path, file_type: int) -> GGUFWriter:
+    """Begin a file with all that another one says of its model, but for the weights' format."""
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(target, reader.fields["general.architecture"].contents())
+    for field in reader.fields.values():
+        if field.name.startswith("GGUF.") or field.name == "general.architecture":
+            continue
+        value = file_type if field.name == "general.file_type" else field.contents()
+        sub_type = field.types[-1] if len(field.types) > 1 else None
+        writer.add_key_value(field.name, value, field.types[0], sub_type)
+    return writer
 
 
 def bert_to_gguf(source: Path, vocabulary: Path, target: Path, converted: Converted) -> None:
@@ -74,7 +82,7 @@ def bert_to_gguf(source: Path, vocabulary: Path, target: Path, converted: Conver
     from gguf import GGMLQuantizationType, GGUFWriter, LlamaFileType, PoolingType
     from gguf.quants import quantize
 
-    tensors = _Safetensors(source)
+    tensors = Safetensors(source)
     names = {_gguf_name(name): name for name in tensors.names if _gguf_name(name)}
     width = tensors.shape(names["token_embd.weight"])[1]
     writer = GGUFWriter(target, "bert")
@@ -97,8 +105,8 @@ def bert_to_gguf(source: Path, vocabulary: Path, target: Path, converted: Conver
         # Position and token-type tables are added to 32-bit sums and stay 32 bits wide.
         matrix = len(shape) == 2 and not name.startswith(("position_embd", "token_types"))
         kinds[name] = q8_0 if matrix else f32
-        _announce(writer, name, shape, kinds[name])
-    _begin_tensors(writer)
+        announce(writer, name, shape, kinds[name])
+    begin_tensors(writer)
     for number, (name, original) in enumerate(names.items(), 1):
         data = tensors.read(original)
         writer.write_tensor_data(data if kinds[name] is f32 else quantize(data, kinds[name]))
@@ -106,7 +114,7 @@ def bert_to_gguf(source: Path, vocabulary: Path, target: Path, converted: Conver
     writer.close()
 
 
-def _announce(writer: GGUFWriter, name: str, shape: list[int], kind: GGMLQuantizationType) -> None:
+def announce(writer: GGUFWriter, name: str, shape: list[int], kind: GGMLQuantizationType) -> None:
     """Put a tensor in the file's header. `shape` counts elements, the fastest-running last."""
     import numpy as np
     from gguf import GGML_QUANT_SIZES
@@ -117,7 +125,8 @@ def _announce(writer: GGUFWriter, name: str, shape: list[int], kind: GGMLQuantiz
     writer.add_tensor_info(name, shape, np.dtype(np.float32), stored, kind)
 
 
-def _begin_tensors(writer: GGUFWriter) -> None:
+def begin_tensors(writer: GGUFWriter) -> None:
+    """Write the head; the tensors' data follow in the order in which they were announced."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
@@ -178,29 +187,3 @@ def _gguf_name(name: str) -> str:
         number, _, part = stem.removeprefix("encoder.layer.").partition(".")
         return f"blk.{number}.{_BLOCK[part]}.{leaf}"
     return ""
-
-
-class _Safetensors:
-    """A safetensors file: the length of a JSON header, the header, raw little-endian numbers."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        length = int.from_bytes(self._map[:8], "little")
-        self._base = 8 + length
-        self._table: dict[str, dict[str, Any]] = json.loads(self._map[8 : self._base])
-        self._table.pop("__metadata__", None)
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._table)
-
-    def shape(self, name: str) -> list[int]:
-        return list(self._table[name]["shape"])
-
-    def read(self, name: str) -> np.ndarray[Any, Any]:
-        import numpy as np
-
-        begin, end = self._table[name]["data_offsets"]
-        raw = self._map[self._base + begin : self._base + end]
-        return np.frombuffer(raw, dtype="<f4").reshape(self.shape(name))

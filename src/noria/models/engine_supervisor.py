@@ -21,6 +21,7 @@ import orjson
 from noria.config import Config
 from noria.errors import ApiError
 from noria.headers import whole_answer
+from noria.models.local import LocalModel, as_json
 from noria.models.state import EXPLAINED, EngineState, Phase, StateFile
 from noria.models.weights import Weights
 
@@ -36,13 +37,14 @@ _STOP_SECONDS = 8.0
 class EngineSupervisor:
     """The keeper of one local model, with a thread of its own."""
 
-    def __init__(self, name: str, config: Config, secret: str, end: int) -> None:
+    def __init__(self, model: LocalModel, config: Config, secret: str, end: int) -> None:
         """Bind the model's socket. `end` is a file descriptor that becomes readable at the end."""
-        self._name = name
+        self._name = name = model.name
+        self._model = model
         self._config = config
         self._secret = secret
         self._end = end
-        self._weights = Weights()
+        self._weights = Weights(models={name: model})
         self._lock = threading.Lock()
         self._ending = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -52,6 +54,7 @@ class EngineSupervisor:
         self._thread: threading.Thread | None = None
         self.socket = socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG)
         self.socket.setblocking(False)
+        self._removed, self._remove = socket.socketpair()
         self.port: int = self.socket.getsockname()[1]
         self.state = StateFile(config.home, name)
         phase = Phase.STOPPED if self._weights.present(name) else Phase.ABSENT
@@ -72,6 +75,7 @@ class EngineSupervisor:
         with self._lock:
             self._ending = True
             self._signal(signal.SIGTERM)
+            self._remove.send(b"x")
 
     def join(self) -> None:
         """Wait for the end; a process that takes too long is killed."""
@@ -80,7 +84,12 @@ class EngineSupervisor:
             with self._lock:
                 self._signal(signal.SIGKILL)
             self._thread.join()
-        self.socket.close()
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of the sockets."""
+        for one in (self.socket, self._removed, self._remove):
+            one.close()
 
     def _run(self, pull_first: bool) -> None:
         if pull_first and not self._weights.present(self._name):
@@ -101,12 +110,14 @@ class EngineSupervisor:
         with selectors.DefaultSelector() as selector:
             selector.register(self.socket, selectors.EVENT_READ)
             selector.register(self._end, selectors.EVENT_READ)
-            return all(key.fd != self._end for key, _ in selector.select())
+            selector.register(self._removed, selectors.EVENT_READ)
+            return all(key.fileobj is self.socket for key, _ in selector.select())
 
     def _live_through(self, arguments: list[str]) -> None:
         """Run the process from its start to its end, and learn from that."""
         command = [sys.executable, "-m", "noria.models.engine", self._name, *arguments]
         command += ["--home", str(self._config.home), "--parent", str(os.getpid())]
+        command += ["--described", as_json(self._model)]
         with self._lock:
             if self._ending:
                 return

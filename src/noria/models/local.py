@@ -1,11 +1,15 @@
-"""The models that come with noria and run on this machine."""
+"""The models that run on this machine, and those of them that come with noria."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Literal
 
-__all__ = ["LOCAL", "LocalModel", "Source"]
+from noria.types import Label
+
+__all__ = ["LOCAL", "LocalModel", "Source", "as_json", "from_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +19,8 @@ class Source:
 
     address: str
     sha256: str
+    """Empty where the file is fetched for the first time and is pinned by what it turns out to
+    be."""
     size: int = 0
     """Bytes to download, where that is known beforehand; only shown."""
 
@@ -30,9 +36,29 @@ class LocalModel:
     context: int
     """The longest input, in tokens, that it was trained for."""
     sources: tuple[Source, ...]
-    recipe: Literal["q8_0", "q4_0", "bert-q8_0"]
+    recipe: Literal["q8_0", "q4_0", "bert-q8_0", "copy"]
     """How the file that the engine loads is made of the sources."""
     license: str
+    file: Path | None = None
+    """The file of a model of the home; None where it is made of the sources."""
+    base: str | None = None
+    """The local model that this one is an adapter (LoRA) of; it runs in that model's engine."""
+    label: Label = Label.PUBLIC
+    """The highest label of what it learned from: only keys cleared for it may call it."""
+
+
+def as_json(model: LocalModel) -> str:
+    """A model's description for another process; `from_json` reads it."""
+    return json.dumps(asdict(model), default=str)
+
+
+def from_json(text: str) -> LocalModel:
+    """The model that `as_json` described."""
+    table = json.loads(text)
+    table["sources"] = tuple(Source(**one) for one in table["sources"])
+    table["file"] = Path(table["file"]) if table["file"] else None
+    table["label"] = Label(table["label"])
+    return LocalModel(**table)
 
 
 _SMOLLM2 = (

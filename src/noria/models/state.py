@@ -79,6 +79,10 @@ class StateFile:
         fresh.write_text(json.dumps(asdict(state)))
         fresh.replace(self.path)
 
+    def remove(self) -> None:
+        """Forget the state: the model is no longer there."""
+        self.path.unlink(missing_ok=True)
+
     def change(self, phase: Phase, message: str | None = None, **figures: object) -> None:
         """Write a new phase under the port that is known."""
         known = self.read() or EngineState(phase)

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from noria.errors import WeightsError
 from noria.models.local import LOCAL, LocalModel
 from noria.models.sources import Progress, fetch, ignore, sha256_of
 
-__all__ = ["Weights"]
+__all__ = ["Weights", "write_stamp"]
 
 _RECIPES = "1"
 """Raised when a recipe changes, so that older files are not taken for its result."""
@@ -32,14 +32,20 @@ _RECIPES = "1"
 class Weights:
     """The weights that this user has."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        """Use `folder`, by default `noria/weights` under `XDG_CACHE_HOME` or `~/.cache`."""
+    def __init__(
+        self, folder: Path | None = None, models: Mapping[str, LocalModel] = LOCAL
+    ) -> None:
+        """Keep the files of `models` in `folder`, by default `noria/weights` under
+        `XDG_CACHE_HOME` or `~/.cache`. A model with a file of its own stays where it is."""
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         self.folder = folder or cache / "noria" / "weights"
+        self._models = models
 
     def path(self, name: str) -> Path:
         """Where the file of a local model lies, or will lie."""
-        model = LOCAL[name]
+        model = self._models[name]
+        if model.file is not None:
+            return model.file
         parts = [_RECIPES, model.recipe, *(source.sha256 for source in model.sources)]
         digest = hashlib.sha256(" ".join(parts).encode()).hexdigest()[:12]
         return self.folder / f"{name}-{digest}.gguf"
@@ -102,6 +108,10 @@ class Weights:
         try:
             with self._lock(name, stop):
                 return self._checked(name) or self._made(name, progress, stop)
+        except KeyError:
+            raise WeightsError(
+                f"There is no local model {name!r}.", "`noria model ls` lists them."
+            ) from None
         except OSError as problem:
             raise WeightsError(
                 f"The weights of local:{name} cannot be written to {self.folder}: "
@@ -123,11 +133,16 @@ class Weights:
             return None
 
     def _made(self, name: str, progress: Progress, stop: threading.Event) -> Path:
+        if self._models[name].file is not None:
+            raise WeightsError(
+                f"The weights of local:{name} are missing or damaged: {self.path(name)}.",
+                f"Add it again: noria model rm {name}, then noria model add {name} SOURCE",
+            )
         work = self.folder / f"{name}.part"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir()
         try:
-            made = self._make(LOCAL[name], work, progress, stop)
+            made = self._make(self._models[name], work, progress, stop)
             digest = sha256_of(made)
             self._stamp(name).unlink(missing_ok=True)
             made.replace(self.path(name))
@@ -148,7 +163,12 @@ class Weights:
                 raise WeightsError(f"The pull of local:{model.name} was stopped.")
             progress("convert", done, total)
 
-        if model.recipe == "bert-q8_0":
+        if model.recipe == "copy":
+            from noria.models.gguf import read_about
+
+            read_about(files[0])  # refuses what no engine could load
+            files[0].replace(target)
+        elif model.recipe == "bert-q8_0":
             convert.bert_to_gguf(files[0], files[1], target, converted)
         else:
             convert.requantise(files[0], target, model.recipe, converted)
@@ -179,11 +199,16 @@ class Weights:
         return stamp if isinstance(stamp, dict) else {}
 
     def _write_stamp(self, name: str, digest: str) -> None:
-        found = self.path(name).stat()
-        stamp = {"sha256": digest, "size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        fresh = self._stamp(name).with_suffix(f".{os.getpid()}.tmp")
-        fresh.write_text(json.dumps(stamp))
-        fresh.replace(self._stamp(name))
+        write_stamp(self.path(name), digest)
+
+
+def write_stamp(path: Path, digest: str) -> None:
+    """Write down, beside a file, the SHA-256 that it has now, its size and time."""
+    found = path.stat()
+    stamp = {"sha256": digest, "size": found.st_size, "mtime_ns": found.st_mtime_ns}
+    fresh = path.with_suffix(f".{os.getpid()}.tmp")
+    fresh.write_text(json.dumps(stamp))
+    fresh.replace(path.with_suffix(".json"))
 
 
 def _remedy(name: str) -> str:

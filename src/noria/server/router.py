@@ -260,7 +260,11 @@ class Router:
         catalogue, applications = self.gateway.catalogue, self.gateway.applications
         if path == b"/v1/models":
             names = catalogue.names() + (applications.names() if applications else [])
-            names = [name for name in names if may_use(key, name)]
+            names = [
+                name
+                for name in names
+                if may_use(key, name) and catalogue.label_of(name) <= key.clearance
+            ]
             listing = {"object": "list", "data": [_model(name) for name in names]}
             lane.answer([], orjson.dumps(listing))
             return

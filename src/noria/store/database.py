@@ -171,6 +171,13 @@ class Database:
             connection.exec_driver_sql(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
             connection.exec_driver_sql("ANALYZE")
 
+    def vacuum(self) -> None:
+        """Write SQLite's file anew without its free pages, and empty its log."""
+        with _unavailable(self), self._lock, transaction(), self.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+            connection.exec_driver_sql("VACUUM")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

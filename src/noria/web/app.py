@@ -35,6 +35,7 @@ from noria.web.pages import (
     spend,
     trace,
     traces,
+    tuning,
 )
 from noria.web.render import Renderer, page
 
@@ -66,6 +67,7 @@ def build(context: Context) -> Starlette:
         *judges.routes,
         *keys.routes,
         *models.routes,
+        *tuning.routes,
     ]
     app = Starlette(
         routes=routes,

@@ -15,7 +15,7 @@ from pathlib import Path
 import orjson
 
 from noria.errors import WeightsError
-from noria.models.local import LOCAL
+from noria.models.own import LocalModels
 from noria.models.weights import Weights
 
 __all__ = ["Pull", "Pulls"]
@@ -51,9 +51,10 @@ class Pull:
 class Pulls:
     """The pulls that pages of this home began."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, models: LocalModels) -> None:
         self._folder = home / "engine"
-        self._weights = Weights()
+        self._models = models
+        self._weights = Weights(models=models)
         self._lock = threading.Lock()
 
     def present(self, name: str) -> bool:
@@ -73,7 +74,7 @@ class Pulls:
         Raises:
             WeightsError: there is no local model of this name.
         """
-        if name not in LOCAL:
+        if name not in self._models:
             raise WeightsError(f"There is no local model {name!r}.", "`noria model ls` lists them.")
         with self._lock:
             under_way = self.find(name)

@@ -71,7 +71,14 @@ RAIL: tuple[tuple[str, tuple[Place, ...]], ...] = (
             Place("Battles", "/battles", "b"),
         ),
     ),
-    ("Learn", (Place("Models", "/models", "m", admin=True),)),
+    (
+        "Learn",
+        (
+            Place("Tuning", "/tuning", "u", admin=True),
+            Place("Models", "/models", "m", admin=True),
+            Place("Promotion", "/promotion", "w", admin=True),
+        ),
+    ),
     ("", (Place("Keys", "/keys", "k", admin=True),)),
 )
 

@@ -16,6 +16,8 @@ from noria.apps.model.model import Model
 from noria.apps.run.context import running
 from noria.apps.run.placed import as_app_function
 from noria.errors import ApiError, AppError
+from noria.models.promotions import promoted
+from noria.tracing import current
 from noria.types import Budget, Label
 
 if TYPE_CHECKING:
@@ -197,8 +199,12 @@ class App:
         return self._model.named(run.model or self.model_name(run.variant))
 
     def model_name(self, variant: str | None = None) -> str:
-        """The model that a variant asks."""
-        return (variant and self.variants[variant].model) or self._model.name
+        """The model that a variant asks; what was promoted stands in for the application's own."""
+        if variant is not None:
+            return self.variants[variant].model or self._model.name
+        context = current.get()
+        found = promoted(context.runtime.config.home, self.name) if context is not None else None
+        return found or self._model.name
 
     def setting(self, name: str, default: D = _MISSING) -> D | Any:
         """A setting of the variant that is running, else the application's, else `default`.

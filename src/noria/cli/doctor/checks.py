@@ -39,7 +39,7 @@ def examine() -> Iterator[Finding]:
     yield from _plugins()
     yield from _models(config)
     yield from _collector()
-    yield from _weights()
+    yield from _weights(config)
     yield from _server(config)
 
 
@@ -239,13 +239,14 @@ def _reach(name: str, provider: Provider) -> Finding:
     return Finding(check, Health.OK, f"{provider.base_url} answers")
 
 
-def _weights() -> Iterator[Finding]:
-    from noria.models.local import LOCAL
+def _weights(config: Config) -> Iterator[Finding]:
+    from noria.models.own import LocalModels
     from noria.models.weights import Weights
 
-    weights = Weights()
-    absent = [name for name in LOCAL if not weights.present(name)]
-    for name in LOCAL:
+    local = LocalModels(config)
+    weights = Weights(models=local)
+    absent = [name for name in local if not weights.present(name)]
+    for name in local:
         if name not in absent:
             try:
                 yield Finding("weights", Health.OK, f"local:{name} at {weights.locate(name)}")
@@ -262,7 +263,7 @@ def _weights() -> Iterator[Finding]:
 
 def _server(config: Config) -> Iterator[Finding]:
     from noria.home import running_server
-    from noria.models.local import LOCAL
+    from noria.models.own import LocalModels
     from noria.models.state import Phase, StateFile
 
     server = running_server(config.home)
@@ -270,7 +271,7 @@ def _server(config: Config) -> Iterator[Finding]:
         yield Finding("server", Health.OK, "does not run; start it with: noria serve")
         return
     yield Finding("server", Health.OK, f"runs at {server.url}")
-    for name in LOCAL:
+    for name in LocalModels(config):
         engine = StateFile(config.home, name).read()
         if engine is not None and engine.state is Phase.CRASHED:
             yield Finding(

@@ -15,11 +15,12 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.errors import NoriaError
-from noria.models.local import LOCAL
+from noria.models.local import LOCAL, LocalModel, from_json
 from noria.models.state import EXPLAINED, Phase, StateFile
 from noria.models.weights import Weights
 
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 def main() -> int:
     """Run the process; the result is its exit code."""
     parser = argparse.ArgumentParser(prog="python -m noria.models.engine")
-    parser.add_argument("model", choices=list(LOCAL))
+    parser.add_argument("model")
+    parser.add_argument("--described", help="the model as JSON; left out, one of noria's own")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--fd", type=int, help="a listening socket; left out, only pull")
     parser.add_argument("--parent", type=int, default=os.getppid(), help="end with this process")
@@ -44,22 +46,23 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # until the server takes it over
     threading.Thread(target=_end_with, args=(given.parent,), daemon=True).start()
     state = StateFile(given.home, given.model)
+    model = from_json(given.described) if given.described else LOCAL[given.model]
     try:
-        weights = _pull(given.model, state)
+        weights = _pull(model, state)
         if given.fd is None:
             state.change(Phase.STOPPED)
             return 0
-        return _serve(given, weights, state)
+        return _serve(given, model, weights, state)
     except NoriaError as error:
         sys.stderr.write(f"{error}\n")
         state.change(Phase.CRASHED, str(error))
         return EXPLAINED
 
 
-def _pull(model: str, state: StateFile) -> Path:
-    weights = Weights()
-    if weights.present(model):
-        return weights.locate(model)
+def _pull(model: LocalModel, state: StateFile) -> Path:
+    weights = Weights(models={model.name: model})
+    if weights.present(model.name):
+        return weights.locate(model.name)
     told = 0.0
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -69,10 +72,10 @@ def _pull(model: str, state: StateFile) -> Path:
             state.change(Phase.PULLING, pid=os.getpid(), stage=stage, done=done, total=total)
 
     progress("download", 0, 0)
-    return weights.pull(model, progress)
+    return weights.pull(model.name, progress)
 
 
-def _serve(given: argparse.Namespace, weights: Path, state: StateFile) -> int:
+def _serve(given: argparse.Namespace, model: LocalModel, weights: Path, state: StateFile) -> int:
     state.change(Phase.STARTING, pid=os.getpid())
     import uvicorn
 
@@ -80,17 +83,19 @@ def _serve(given: argparse.Namespace, weights: Path, state: StateFile) -> int:
     from noria.models.catalogue import local_capabilities
     from noria.models.engine.app import EngineApp
     from noria.models.engine.llama import LlamaEngine, default_threads
+    from noria.models.own import adapters_of
 
     try:
         engine = LlamaEngine(
             given.model,
             weights,
-            local_capabilities(given.model, given.context),
+            local_capabilities(model, given.context),
             parallel=given.parallel,
             threads=given.threads or default_threads(),
+            adapters=partial(adapters_of, given.home, given.model),
         )
     except EngineError:
-        Weights().verify(given.model)  # says so where the file is to blame
+        Weights(models={model.name: model}).verify(model.name)  # says so where the file is to blame
         raise
     app = EngineApp(engine, os.environ["NORIA_ENGINE_SECRET"])
     server = uvicorn.Server(

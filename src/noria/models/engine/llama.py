@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import os
 import re
 import secrets
@@ -12,6 +13,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +42,22 @@ def default_threads() -> int:
 
 
 class LlamaEngine(Engine):
-    """A GGUF model, chatting or embedding."""
+    """A GGUF model, chatting or embedding, and the adapters (LoRA) that stand on it.
+
+    A request names an adapter as its model. All adapters are loaded with the base, at a scale of
+    0; the library takes them at load only, so one that was registered later has the model loaded
+    again beside the calls under way.
+    """
 
     def __init__(
-        self, name: str, weights: Path, capabilities: Capabilities, *, parallel: int, threads: int
+        self,
+        name: str,
+        weights: Path,
+        capabilities: Capabilities,
+        *,
+        parallel: int,
+        threads: int,
+        adapters: Callable[[], dict[str, Path]] = dict,
     ) -> None:
         """Load a model.
 
@@ -53,36 +67,81 @@ class LlamaEngine(Engine):
             capabilities: its `context` is that of each of the `parallel` calls.
             parallel: calls that are answered at the same time; more wait their turn.
             threads: of computing.
+            adapters: says which adapters there are now, and where their files lie.
 
         Raises:
             EngineError: the file cannot be loaded.
         """
-        import xllamacpp
-
         self.name = name
         self.capabilities = capabilities
+        self._weights = weights
+        self._parallel = parallel
+        self._threads = threads
+        self._find_adapters = adapters
+        self._secret = secrets.token_urlsafe(32)
         self._busy = 0
         self._lock = threading.Lock()
-        context = capabilities.context or 2048
+        self._loading = threading.Lock()
+        self._loaded = self._load(adapters() if capabilities.chat else {})
+
+    def _load(self, adapters: dict[str, Path]) -> _Loaded:
+        """Load the model with these adapters.
+
+        Raises:
+            EngineError: one of the files cannot be loaded.
+        """
+        import xllamacpp
+
+        context = self.capabilities.context or 2048
         parameters = xllamacpp.CommonParams()
-        parameters.model.path = str(weights)
-        parameters.n_parallel = parallel
-        parameters.n_ctx = context * parallel
-        parameters.cpuparams.n_threads = threads
-        parameters.cpuparams_batch.n_threads = threads
-        parameters.cache_ram_mib = _PROMPT_CACHE_MIB
+        parameters.model.path = str(self._weights)
+        parameters.n_parallel = self._parallel
+        parameters.n_ctx = context * self._parallel
+        parameters.cpuparams.n_threads = self._threads
+        parameters.cpuparams_batch.n_threads = self._threads
+        if adapters:
+            parameters.lora_adapters = [
+                xllamacpp.CommonAdapterLoraInfo(str(path), 0.0) for path in adapters.values()
+            ]
+        # The library's cache of idle prompts does not know which adapter computed them; that of
+        # the slots does.
+        parameters.cache_ram_mib = 0 if adapters else _PROMPT_CACHE_MIB
         parameters.verbosity = 1  # errors
-        # The library opens a port of its own, which nobody is to use.
-        parameters.api_keys = [secrets.token_urlsafe(32)]
+        # The library opens a port of its own, which nobody else is to use.
+        parameters.api_keys = [self._secret]
         parameters.ui = False
         parameters.endpoint_slots = False
-        if capabilities.embeddings:
+        if self.capabilities.embeddings:
             parameters.embedding = True
             parameters.n_batch = parameters.n_ubatch = context
         try:
-            self._server = xllamacpp.Server(parameters)
+            server = xllamacpp.Server(parameters)
         except RuntimeError as problem:
-            raise EngineError(f"{weights} cannot be loaded: {problem}") from None
+            raise EngineError(f"{self._weights} cannot be loaded: {problem}") from None
+        return _Loaded(server, {name: _state_of(path) for name, path in adapters.items()})
+
+    def _under(self, model: str) -> tuple[_Loaded, list[dict[str, Any]]]:
+        """What is loaded, and which adapter a request for `model` is answered under.
+
+        Raises:
+            ApiError: 404, there is no such adapter on this model.
+        """
+        loaded = self._loaded
+        if model != self.name:
+            with self._loading:
+                found = self._find_adapters()
+                if model not in found:
+                    raise ApiError(
+                        404, "model_not_found", f"{self.name} has no adapter {model!r}.",
+                        param="model",
+                    )  # fmt: skip
+                if self._loaded.adapters.get(model) != _state_of(found[model]):
+                    self._loaded = self._load(found)
+                loaded = self._loaded
+        return loaded, [
+            {"id": number, "scale": float(name == model)}
+            for number, name in enumerate(loaded.adapters)
+        ]
 
     def chat(self, request: dict[str, Any], stopped: Callable[[], bool]) -> dict[str, Any]:
         chunks: list[dict[str, Any]] = []
@@ -98,13 +157,20 @@ class LlamaEngine(Engine):
         if not self.capabilities.chat:
             raise bad(f"{self.name} makes embeddings; it does not chat.", "model")
         call = ChatRequest.read(request)
-        chunks = Chunks(str(request.get("model") or self.name), emit, call.candidates)
+        model = str(request.get("model") or self.name)
+        chunks = Chunks(model, emit, call.candidates)
         with self._working():
+            loaded, adapters = self._under(model)
+
+            def generate(body: dict[str, Any], take: Emit) -> Tally:
+                body = body | {"lora": adapters} if adapters else body
+                return self._generate(loaded.server, body, take)
+
             if call.tools and call.choice != "none":
-                tally = call_tools(call, self._generate, chunks)
+                tally = call_tools(call, generate, chunks)
             else:
                 body = call.body(conversation(call), n=call.n, **call.shape)
-                tally = self._generate(body, chunks.relay)
+                tally = generate(body, chunks.relay)
         chunks.usage(tally)
 
     def embed(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +184,7 @@ class LlamaEngine(Engine):
             raise bad(f"{self.name} cannot shorten its embeddings.", "dimensions")
         with self._working():
             started = time.perf_counter()
-            reply = _checked(self._call(self._server.handle_embeddings, {"input": texts}))
+            reply = _checked(self._call(self._loaded.server.handle_embeddings, {"input": texts}))
             elapsed = time.perf_counter() - started
         data = [
             {
@@ -142,10 +208,43 @@ class LlamaEngine(Engine):
             },
         }
 
+    def tokens(self, text: str) -> list[int]:
+        """A text's tokens."""
+        reply = self._ask("/tokenize", {"content": text, "parse_special": True})
+        return [int(token) for token in reply["tokens"]]
+
+    def rendered(self, messages: list[dict[str, Any]]) -> str:
+        """The prompt that the chat template makes of a conversation."""
+        call = ChatRequest.read({"messages": messages})
+        reply = self._ask("/apply-template", {"messages": conversation(call)})
+        return str(reply["prompt"])
+
+    def candidates(self, tokens: list[int], count: int) -> dict[int, float]:
+        """The likeliest next tokens after `tokens`, with their probabilities."""
+        # Probabilities are those before sampling; for an end of text the library lists none.
+        body = {
+            "prompt": tokens, "n_predict": 1, "n_probs": count, "cache_prompt": True,
+            "temperature": 0, "ignore_eos": True,
+        }  # fmt: skip
+        reply = _checked(self._call(self._loaded.server.handle_completions, body))
+        (place,) = reply["choices"][0]["logprobs"]["content"]
+        return {one["id"]: math.exp(one["logprob"]) for one in place["top_logprobs"]}
+
+    def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Ask the library's own server, for what it has no function for."""
+        import httpx2
+
+        headers = {"Authorization": f"Bearer {self._secret}"}
+        address = self._loaded.server.listening_address
+        reply = httpx2.post(f"{address}{path}", json=body, headers=headers, timeout=30.0)
+        reply.raise_for_status()
+        found: dict[str, Any] = reply.json()
+        return found
+
     def health(self) -> Health:
         return Health(ready=True, busy=self._busy)
 
-    def _generate(self, body: dict[str, Any], take: Emit) -> Tally:
+    def _generate(self, server: Any, body: dict[str, Any], take: Emit) -> Tally:
         """Run one generation of the library and hand on its chunks.
 
         Raises:
@@ -164,7 +263,7 @@ class LlamaEngine(Engine):
                 return False
             return take(chunk)
 
-        self._call(self._server.handle_chat_completions, body, on_chunk)
+        self._call(server.handle_chat_completions, body, on_chunk)
         if refused:
             raise refused[0]
         return tally
@@ -187,6 +286,22 @@ class LlamaEngine(Engine):
         finally:
             with self._lock:
                 self._busy -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A server of the library and the adapters that it holds, by name, in its own order."""
+
+    server: Any
+    adapters: dict[str, tuple[str, int]]
+
+
+def _state_of(path: Path) -> tuple[str, int]:
+    """What tells one state of a file from another."""
+    try:
+        return str(path), path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return str(path), 0
 
 
 def _checked(reply: dict[str, Any]) -> dict[str, Any]:

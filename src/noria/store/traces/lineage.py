@@ -15,12 +15,13 @@ from noria.store.bulk_sql import insert_many, run_many, select_in
 from noria.store.database import Database
 from noria.store.intake.compression import decompress
 from noria.store.intake.words import words_of
+from noria.store.learning import corrections
 from noria.store.tables.core import spans
 from noria.store.tables.evals import battle_turns
-from noria.store.tables.governance import document_uses, turns
+from noria.store.tables.governance import document_uses, feedback, turns
 from noria.types import Label
 
-__all__ = ["Answer", "Redaction", "answers_of", "mark_deleted", "redact"]
+__all__ = ["Answer", "Redaction", "answers_of", "empty_traces", "mark_deleted", "redact"]
 
 _GONE = "(redacted)"
 _BATCH = 50
@@ -161,17 +162,44 @@ def redact(db: Database, document: str, index: str | None = None) -> Redaction:
     for some in _in_batches(sorted(direct | carried)):
         with db.write() as connection:
             _note(connection, document, held, [trace for trace in some if trace in carried])
-            spans_gone += _empty(connection, some)
-            turns_gone += connection.execute(
-                delete(turns).where(turns.c.trace_id.in_(some))
-            ).rowcount
-            _empty_battles(connection, some)
+            emptied = _take_out(connection, some)
+            spans_gone += emptied[0]
+            turns_gone += emptied[1]
             connection.execute(
                 update(document_uses)
                 .where(*_of(document, index), use.trace_id.in_(some))
                 .values(redacted_ns=time.time_ns())
             )
     return Redaction(len(direct | carried), spans_gone, turns_gone)
+
+
+def empty_traces(db: Database, traces: Iterable[str]) -> Redaction:
+    """Take all that was said in these runs out of the record, and in what their conversations
+    went on to. Times, tokens and costs stay.
+
+    Raises:
+        StoreUnavailable: the database cannot be reached; what was taken out until then stays out.
+    """
+    direct = set(traces)
+    with db.read() as connection:
+        every = sorted(direct | _carried_on(connection, direct))
+    spans_gone = turns_gone = 0
+    for some in _in_batches(every):
+        with db.write() as connection:
+            emptied = _take_out(connection, some)
+            spans_gone += emptied[0]
+            turns_gone += emptied[1]
+    return Redaction(len(every), spans_gone, turns_gone)
+
+
+def _take_out(connection: Connection, traces: Sequence[str]) -> tuple[int, int]:
+    """Empty spans, turns and battles of these runs; returns how many spans and turns."""
+    emptied = _empty(connection, traces)
+    gone = connection.execute(delete(turns).where(turns.c.trace_id.in_(traces))).rowcount
+    connection.execute(update(feedback).where(feedback.c.trace_id.in_(traces)).values(comment=None))
+    connection.execute(delete(corrections).where(corrections.c.trace_id.in_(traces)))
+    _empty_battles(connection, traces)
+    return emptied, gone
 
 
 def _of(document: str, index: str | None) -> list[ColumnElement[bool]]:

@@ -164,6 +164,42 @@ def spark(values: Sequence[float]) -> Markup:
     ).format(len(values) - 1, points)
 
 
+def curve(title: str, learned: Sequence[float], held_out: Sequence[float | None]) -> Markup:
+    """The losses of a run, step by step: a line for what is learned, dots for what is held out."""
+    known = [*learned, *(one for one in held_out if one is not None)]
+    if len(learned) < 2:
+        return Markup("")
+    top = max(known) or 1
+    across = 600 / (len(learned) - 1)
+    points = " ".join(
+        f"{i * across:.1f},{150 - 140 * one / top:.1f}" for i, one in enumerate(learned)
+    )
+    dots = Markup("").join(
+        Markup('<circle class="dot s1" cx="{}" cy="{}" r="3"><title>held out: {}</title></circle>')
+        .format(f"{i * across:.1f}", f"{150 - 140 * one / top:.1f}", f"{one:.3f}")
+        for i, one in enumerate(held_out)
+        if one is not None
+    )  # fmt: skip
+    return Markup(
+        '<svg class="curve" viewBox="0 0 600 155" role="img" aria-label="{}"><title>{}</title>'
+        '<path class="line s0" d="M{}"/>{}</svg>'
+    ).format(title, title, points, dots)
+
+
+def wealth(title: str, probabilities: Sequence[float], wanted: float) -> Markup:
+    """How sure the battles made us, one after the other, and the line that must be passed."""
+    if not probabilities:
+        return Markup("")
+    across = 600 / max(1, len(probabilities) - 1)
+    points = " ".join(
+        f"{i * across:.1f},{150 - 140 * one:.1f}" for i, one in enumerate(probabilities)
+    )
+    return Markup(
+        '<svg class="curve" viewBox="0 0 600 155" role="img" aria-label="{}"><title>{}</title>'
+        '<path class="line s1" d="M0 {} H600"/><path class="line s0" d="M{}"/></svg>'
+    ).format(title, title, f"{150 - 140 * wanted:.1f}", points)
+
+
 def verdicts(days: Sequence[Day]) -> Markup:
     """A check's verdicts day by day: the share of each day that passed and that failed."""
     drawn = []

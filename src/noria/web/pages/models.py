@@ -48,6 +48,8 @@ class Card:
     """Its calls in the last 24 hours."""
     durations_ms: Sequence[float]
     """Of the latest calls that were answered, the oldest first."""
+    own: str | None
+    """Its name, where it is a model of one's own with a card."""
 
     @property
     def weights(self) -> str | None:
@@ -73,7 +75,8 @@ async def pull(request: Request) -> Response:
     """Begin to pull a local model's weights."""
     must_be_admin(request)
     name = request.path_params["name"]
-    await in_thread(Pulls(context_of(request).home).begin, name)
+    context = context_of(request)
+    await in_thread(Pulls(context.home, context.catalogue.local).begin, name)
     return RedirectResponse("/models", 303)
 
 
@@ -87,7 +90,7 @@ def _cards(request: Request) -> list[Card]:
     }
     names = context.catalogue.names()
     names += sorted(name for name in groups if name and name not in names)
-    pulls = Pulls(context.home)
+    pulls = Pulls(context.home, context.catalogue.local)
     return [
         _card(context.catalogue, context.db, context.home, pulls, name, groups.get(name))
         for name in names
@@ -120,6 +123,7 @@ def _card(
         targets[0].capabilities if targets else None,
         group,
         [row.duration_ms for row in reversed(rows) if row.duration_ms is not None],
+        local if local and not catalogue.local.fixed(local) else None,
     )
 
 
