@@ -177,11 +177,11 @@ class Call:
             targets = await self._cleared(targets, trace)
             # What a model says may be what it learned.
             await self._gateway.labels.raise_to(trace, max(target.label for target in targets))
-        for context, target in enumerate(targets):
+        for number, target in enumerate(targets):
             if not self._gateway.breakers[target].allows():
                 failed = failed or AttemptFailure.resting(target)
                 continue
-            following = targets[context + 1] if context + 1 < len(targets) else None
+            following = targets[number + 1] if number + 1 < len(targets) else None
             failed = await self._try_target(target, following, failed)
             if failed is None or failed.final or not failed.elsewhere:
                 break
