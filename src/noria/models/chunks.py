@@ -164,26 +164,36 @@ def _add_tool_calls(calls: list[dict[str, Any]], pieces: list[Any]) -> None:
 
 def _call_of(calls: list[dict[str, Any]], piece: dict[str, Any]) -> dict[str, Any] | None:
     """The call that a piece goes on with; None where it begins one."""
-    index, identity = piece.get("index"), piece.get("id")
+    index: Any = piece.get("index")
+    identity: Any = piece.get("id")
     if isinstance(index, bool) or not isinstance(index, int):
         index = None
     if isinstance(identity, str) and identity:
         same = [call for call in calls if call.get("id") == identity]
         if index is None:
             return same[-1] if same else None
-        for call in same:
-            if call.get("index") == index:
-                return call
-        for call in reversed(calls):
-            if call.get("index") == index:
-                return None if call.get("id") else call
-        return None
+        begun = _first_at(same, index)
+        if begun is not None:
+            return begun
+        last = _last_at(calls, index)
+        return last if last is not None and not last.get("id") else None
     if index is None:
         function = piece.get("function")
-        named = isinstance(function, dict) and function.get("name")
+        named: Any = function.get("name") if isinstance(function, dict) else None
         return calls[-1] if calls and not named else None
     # Of several calls under one index the last is the one that goes on.
-    return next((call for call in reversed(calls) if call.get("index") == index), None)
+    return _last_at(calls, index)
+
+
+def _first_at(calls: list[dict[str, Any]], index: int) -> dict[str, Any] | None:
+    for call in calls:
+        if call.get("index") == index:
+            return call
+    return None
+
+
+def _last_at(calls: list[dict[str, Any]], index: int) -> dict[str, Any] | None:
+    return _first_at(calls[::-1], index)
 
 
 def _add_call(call: dict[str, Any], piece: dict[str, Any]) -> None:
