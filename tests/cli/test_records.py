@@ -92,7 +92,8 @@ def test_spend_rows(called, run, run_json):
     assert (row["team"], row["limit_nano"], row["window"]) == ("local", 1_000_000_000, "day")
     assert row["window_spent_nano"] == row["spent_nano"]
     assert {*row} == {
-        "team", "calls", "input_tokens", "output_tokens", "spent_nano", "held_nano", "limit_nano",
+        "team", "calls", "input_tokens", "output_tokens", "spent_nano", "uncertain_nano",
+        "held_nano", "limit_nano",
         "window", "window_spent_nano",
     }  # fmt: skip
     for by in ("key", "user", "day"):

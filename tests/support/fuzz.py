@@ -314,6 +314,9 @@ class _Door:
         self.taken: list[Request] = []
         self.tasks: list[_Task] = []
 
+    def admit(self, incoming: HTTPRequest) -> None:
+        """Let every body come."""
+
     def take(self, incoming: HTTPRequest, lane: ServerConnection) -> _Task | None:
         task = _Task(self._respond(incoming, lane))
         if self._chance.random() < 0.3:

@@ -153,6 +153,11 @@ def _teaches(row: Row, preferences: bool) -> bool:
     )
 
 
+_NEAR = 0.6
+"""The least similarity of rows that stay together: lower than that of duplicates, since to hold out
+too much does no harm, and a near copy on both sides does."""
+
+
 def _clusters(rows: Sequence[Row]) -> list[int]:
     """For each row the number of the first row of its group."""
     from noria.datasets.duplicates.dedupe import text_of_row
@@ -172,7 +177,7 @@ def _clusters(rows: Sequence[Row]) -> list[int]:
 
     for text_of in (text_of_row, question_of_row):
         texts = [text_of(row) for row in rows]
-        for number, first in enumerate(clusters(signatures_of(texts))):
+        for number, first in enumerate(clusters(signatures_of(texts), _NEAR)):
             if texts[number]:
                 join(number, int(first))
     by_source: dict[str, int] = {}

@@ -113,8 +113,9 @@ async def judge_all(
     }
     due = [look for look in _looks(folder, baseline) if look.key not in done]
     failed: list[str] = []
-    said: dict[tuple[Any, ...], str] = {
-        (*row["key"], row["number"]): row["text"] for row in folder.rows("looks")
+    said: dict[tuple[Any, ...], Completion] = {
+        (*row["key"], row["number"]): Completion(row["text"], row["refused"], row["cut"])
+        for row in folder.rows("looks")
     }
 
     def remembering(look: _Look, ask: Any) -> Any:
@@ -122,13 +123,14 @@ async def judge_all(
         known by its place among those of one judgement, which ask in one order."""
         numbers = count()
 
-        async def once(model: str, messages: Sequence[dict[str, str]], options: Any) -> str:
+        async def once(model: str, messages: Sequence[dict[str, str]], options: Any) -> Completion:
             number = next(numbers)
-            text = said.get((*look.key, number))
-            if text is None:
-                text = str(await ask(model, messages, options))
-                folder.add("looks", {"key": look.key, "number": number, "text": text})
-            return text
+            found = said.get((*look.key, number))
+            if found is None:
+                found = await ask(model, messages, options)
+                line = {"text": found.text, "refused": found.refused, "cut": found.cut}
+                folder.add("looks", {"key": look.key, "number": number, **line})
+            return found
 
         return once
 

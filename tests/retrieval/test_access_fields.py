@@ -11,8 +11,6 @@ from noria.retrieval import Index, Report
 from noria.types import Label
 from tests.retrieval.conftest import House, ids
 
-pytest_plugins = ["tests.retrieval.conftest"]
-
 CASES = Path(__file__).parents[3] / "shared" / "cases" / "docs"
 BODY = "The code of the canary is BLUEHERON."
 MARK = "label: confidential"
