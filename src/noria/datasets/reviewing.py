@@ -16,6 +16,7 @@ from noria.errors import NoriaError
 from noria.evals.reliability import krippendorff_alpha
 from noria.store.database import insert_into
 from noria.store.learning import corrections, dataset_rows, row_reviews
+from noria.types import Label
 
 if TYPE_CHECKING:
     from noria.store import Database
@@ -110,8 +111,15 @@ def reviews_of(db: Database, name: str) -> dict[bytes, list[Review]]:
     return reviews
 
 
-def next_row(db: Database, dataset: Dataset, person: str, after: int = -1) -> int | None:
-    """The first row after `after` that a person has not decided about; None where there is none."""
+def next_row(
+    db: Database,
+    dataset: Dataset,
+    person: str,
+    after: int = -1,
+    clearance: Label = Label.RESTRICTED,
+) -> int | None:
+    """The first row after `after` that a person may see and has not decided about; None where
+    there is none."""
     mine = select(row_reviews.c.digest).where(
         row_reviews.c.name == dataset.name, row_reviews.c.person == person
     )
@@ -121,6 +129,7 @@ def next_row(db: Database, dataset: Dataset, person: str, after: int = -1) -> in
                 dataset_rows.c.name == dataset.name,
                 dataset_rows.c.version == dataset.version,
                 dataset_rows.c.number > after,
+                dataset_rows.c.label <= int(clearance),
                 dataset_rows.c.digest.not_in(mine),
             )
         ).scalar()

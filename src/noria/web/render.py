@@ -74,6 +74,7 @@ RAIL: tuple[tuple[str, tuple[Place, ...]], ...] = (
     (
         "Learn",
         (
+            Place("Datasets", "/datasets", "d", admin=True),
             Place("Tuning", "/tuning", "u", admin=True),
             Place("Models", "/models", "m", admin=True),
             Place("Promotion", "/promotion", "w", admin=True),

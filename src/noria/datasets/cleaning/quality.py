@@ -16,7 +16,6 @@ _TAIL = re.compile(
     r"""\s*^[ \t]*(?:
       \d+[ ]/[ ]\d+ | Share[ ]Prompt | Copy\d*[ ]chars[ ]/[ ]\d+[ ]words
     | (?:Regenerate[ ]response|Continue[ ]generating|Stop[ ]generating)
-    | !?\[?(?:network[ ]error|An[ ]error[ ]occurred\.[ ]Either[ ]the[ ]engine.*)\]?
     )[ \t]*\Z""",
     re.VERBOSE | re.MULTILINE,
 )
@@ -31,6 +30,9 @@ _FAILED = re.compile(
     r"\A\s*(?:network error|something went wrong|an error occurred|too many requests|"
     r"internal server error|request timed out|null|undefined|\[?error\]?)\W*\Z",
     re.IGNORECASE,
+)
+_BROKEN_OFF = re.compile(
+    r"\n[ \t!]*\[?(?:network error|An error occurred\. Either the engine.*)\]?\s*\Z", re.IGNORECASE
 )
 _UNFINISHED = re.compile(r"(?:[,;:(\[{]|\b(?:the|a|an|and|or|of|to|with|for|in|is|are))\s*\Z")
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})", re.MULTILINE)
@@ -54,8 +56,9 @@ def fault_of_answer(text: str) -> str | None:
     """Why an answer should not be learned: `boilerplate` (an error of the page), `refusal`,
     `identity` ("as an AI model ..."), `truncated`; None where nothing is wrong.
 
-    An answer is taken for truncated where a fence of code is open at its end, or where a long one
-    stops after a comma, a bracket or a word that cannot end a sentence.
+    An answer is taken for truncated where the page says that it broke off, where a fence of code
+    is open at its end, or where a long one stops after a comma, a bracket or a word that cannot end
+    a sentence.
     """
     if _FAILED.match(text):
         return "boilerplate"
@@ -64,9 +67,9 @@ def fault_of_answer(text: str) -> str | None:
     lowered = text.lower()
     if any(hint in lowered for hint in _NAMES) and _NAMES_ITSELF.search(text):
         return "identity"
-    if _open_fence(text) or (
-        len(text) >= _FEWEST_FOR_TRUNCATION and _UNFINISHED.search(text[-40:])
-    ):
+    if _BROKEN_OFF.search(text, max(0, len(text) - _TAIL_LENGTH)) or _open_fence(text):
+        return "truncated"
+    if len(text) >= _FEWEST_FOR_TRUNCATION and _UNFINISHED.search(text[-40:]):
         return "truncated"
     return None
 

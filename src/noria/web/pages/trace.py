@@ -131,6 +131,21 @@ async def feedback(request: Request) -> Response:
     return RedirectResponse(f"/traces/{trace_id}#feedback", 303)
 
 
+async def correct(request: Request) -> Response:
+    """Keep what the answer should have been, as a row to learn from."""
+    from noria.datasets.reviewing import correct as keep
+
+    run = await _find(request)
+    if not run.readable:
+        raise HTTPException(403, "Who may not read an answer cannot correct it.")
+    form, key = await request.form(), key_of(request)
+    answer = str(form.get("answer") or "").replace("\r\n", "\n")
+    trace_id = run.chosen.span.trace_id
+    person = key.user or key.name or key.id
+    await in_thread(keep, context_of(request).db, trace_id, key.id, person, answer)
+    return RedirectResponse(f"/traces/{trace_id}#correction", 303)
+
+
 async def raw(request: Request) -> Response:
     """The exact bytes of a request or a reply, or a program that makes the same call."""
     run = await _find(request, request.path_params["span"])
@@ -201,5 +216,6 @@ routes = [
     Route("/traces/{id}/figures", figures),
     Route("/traces/{id}/documents", cited),
     Route("/traces/{id}/feedback", feedback, methods=["POST"]),
+    Route("/traces/{id}/correction", correct, methods=["POST"]),
     Route("/traces/{id}/spans/{span}/{what}", raw),
 ]
