@@ -26,6 +26,7 @@ __all__ = [
     "Usage",
     "Window",
     "from_nanoseconds",
+    "nanoseconds",
     "utc_now",
 ]
 
@@ -283,3 +284,9 @@ def utc_now() -> datetime:
 def from_nanoseconds(nanoseconds: int) -> datetime:
     """An instant from UTC nanoseconds since the epoch (to the microsecond)."""
     return datetime.fromtimestamp(nanoseconds // 1000 / 1_000_000, UTC)
+
+
+def nanoseconds(at: datetime) -> int:
+    """UTC nanoseconds since the epoch, exactly."""
+    seconds = int(at.replace(microsecond=0).timestamp())
+    return seconds * 1_000_000_000 + at.microsecond * 1000

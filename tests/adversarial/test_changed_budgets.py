@@ -13,7 +13,7 @@ from noria.models import assemble
 from noria.store import set_budget, take_in
 from noria.testing import FakeProvider, Reply
 from noria.types import Budget, Subject
-from tests.support.door import NANO_PER_TOKEN, Door, chat, wait_until
+from tests.support.door import MODEL, NANO_PER_TOKEN, PRICES, Door, chat, wait_until
 
 CENT = 10 * NANO_PER_TOKEN
 
@@ -97,6 +97,70 @@ def test_calls_under_way_count_in_a_budget_that_is_set(two: Door, fake: FakeProv
     standing = two.budget(Subject.TEAM, "t")
     assert standing.spent_nano == owed(fake) <= max(spent, standing.row.budget.limit)
     assert 429 in statuses
+
+
+def test_calls_of_another_home_count_that_does_not_know_of_the_budget_yet(
+    new_door: Callable[..., Door], fake: FakeProvider, postgres_url: str
+) -> None:
+    """Two homes on one Postgres: the second begins its calls after the budget was set by the first
+    and before it has asked what has changed."""
+    ours, theirs = new_door(store_url=postgres_url), new_door(store_url=postgres_url)
+    secret = ours.key(team="t")
+    for door in (ours, theirs):
+        assert spend(door, secret, 2) == [200, 200]
+    before = owed(fake)
+    asked = len(fake.requests)
+    fake.reply = Reply(text="one two three four five", first_delay=4.0)
+    set_on(ours, Subject.TEAM, "t", f"{(before + 6 * CENT) / 1e9} USD")
+    with ThreadPoolExecutor(6) as pool:
+        running = [pool.submit(spend, theirs, secret, 1) for _ in range(6)]
+        wait_until(lambda: len(fake.requests) - asked == 6, 30)
+        fake.reply = Reply(text="one")
+        assert set(spend(ours, secret, 8)) == {429}  # what is under way holds more than is left
+        assert [one.result() for one in running] == [[200]] * 6
+    with theirs.database() as db:
+        take_in(db, assemble)
+    assert ours.budget(Subject.TEAM, "t").spent_nano == owed(fake)
+
+
+def test_what_was_asked_for_by_an_alias_counts_in_the_budget_of_its_target(
+    new_door: Callable[..., Door], fake: FakeProvider
+) -> None:
+    fake.reply = Reply(text="one two three")
+    door = new_door(settings=f'{PRICES}[models.alias]\ntargets = ["{MODEL}"]\n')
+    secret = door.key()
+    with door.client(secret) as client:
+        for _ in range(4):
+            asked = chat("Hi", model="alias", max_tokens=5)
+            assert client.post("/v1/chat/completions", json=asked).is_success
+    set_on(door, Subject.MODEL, MODEL, f"{owed(fake) / 1e9} USD")
+    assert spend(door, secret, 2) == [429, 429]
+    assert door.budget(Subject.MODEL, MODEL).spent_nano == owed(fake)
+
+
+def test_a_key_without_money_delays_no_other(
+    new_door: Callable[..., Door], fake: FakeProvider
+) -> None:
+    """A call that waits for money of its own key, which another process may give back, locks
+    nothing that others need, not even where the installation's budget is short as well."""
+    door = new_door(workers=2)
+    set_on(door, Subject.INSTALLATION, "", "2.5 USD")
+    poor, rich = door.key(budget="0.12 USD"), door.key(budget="100 USD")
+    fake.reply = Reply(text="one", first_delay=4.0)
+    with ThreadPoolExecutor(8) as pool:
+        held = pool.submit(spend, door, poor, 1)
+        wait_until(lambda: len(fake.requests) == 1, 10)
+        fake.reply = Reply(text="one")
+        short = [pool.submit(spend, door, poor, 1) for _ in range(4)]
+        served = 0
+        with door.client(rich) as client:
+            while not all(one.done() for one in short):
+                # It holds nearly all that the installation has left, so that each must ask for it.
+                answer = client.post("/v1/chat/completions", json=chat("Hi", max_tokens=900))
+                served += answer.is_success
+        assert {status for one in short for status in one.result()} == {429}
+        assert held.result() == [200]
+    assert served >= 5
 
 
 def test_a_budget_that_changes_all_the_time_is_never_passed(two: Door, fake: FakeProvider) -> None:

@@ -12,6 +12,8 @@ from noria.store import Database, Grant, Intake, Journal, grant, register_holder
 
 ALWAYS = 0
 """The start of the window of a total."""
+ALL_SEEN = 2**40
+"""A process that knows every change of the budgets, whenever it is made."""
 
 
 def assemble(stream: bytes) -> bytes:
@@ -40,7 +42,7 @@ class Process:
         self.db = db
         self.holder = holder
         self.journal = Journal(db.home, holder, **journal)
-        register_holder(db, holder, pid=1, ttl_s=60)
+        register_holder(db, holder, pid=1, ttl_s=60, seen=ALL_SEEN)
 
     def __enter__(self) -> Process:
         return self

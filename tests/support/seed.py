@@ -26,8 +26,7 @@ from noria.store import (
     set_budget,
     take_in,
 )
-from noria.store.budgets.budgets import nanoseconds
-from noria.types import EVERY_GROUP, Budget, Label, Subject
+from noria.types import EVERY_GROUP, Budget, Label, Subject, nanoseconds
 
 HOUR = 3_600_000_000_000
 MODELS = {
@@ -119,7 +118,7 @@ def seed(folder: Path, calls: int = 300, *, days: float = 14, settings: str = ""
 
 def draw(made: Seeded) -> None:
     """Lease from every budget, as serving processes do: what was spent before is counted then."""
-    register_holder(made.db, "seed", os.getpid(), 3600)
+    register_holder(made.db, "seed", os.getpid(), 3600, 2**40)
     for status in budget_status(made.db):
         start = nanoseconds(status.window_start)
         grant(made.db, "seed", status.row.id, start, want=1000, least=1, ttl_s=3600)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import orjson
 
 from noria.errors import ApiError, RealRequestForbidden, StoreUnavailable
+from noria.gateway.budgets import budgets_changed
 from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure, of_refusal, of_status, unkeyed
 from noria.gateway.rate_limits import Quota
@@ -103,6 +104,7 @@ class Attempt:
         self._request = request
         self.target = target
         self._hold = hold
+        self._changes = gateway.leases.changes
         self._sink = sink
         self._claim = claim
         self._exchange: Exchange | None = None
@@ -156,6 +158,10 @@ class Attempt:
     @_reporting
     def _ask(self) -> AttemptFailure | None:
         target, request = self.target, self._request
+        if self._gateway.leases.changes != self._changes:
+            # Whoever changed a budget looks at the holds in the journals once the change is known.
+            # This one may have been missed, and may hold nothing of the budget.
+            return AttemptFailure(budgets_changed(), retryable=True, again=True)
         quota = Quota.of_target(target)
         if quota is not None:
             try:
@@ -329,8 +335,8 @@ class Attempt:
             self._report(None)
 
     def _withhold(self, failure: StoreUnavailable) -> None:
-        """The end cannot be recorded."""
-        self._gateway.leases.settle(self._hold, self._spent)
+        """The end cannot be recorded: the intake will charge the hold."""
+        self._gateway.leases.settle(self._hold, self._hold.amount)
         error = ApiError(500, "journal_unavailable", failure.message)
         self._report(AttemptFailure(error, final=True))
 
@@ -383,9 +389,8 @@ class Attempt:
         try:
             self._record.journal.write((frame,))
         except StoreUnavailable:
-            pass  # The intake will charge the hold, which is at least the cost.
-        finally:
-            self._gateway.leases.settle(self._hold, cost)
+            cost = self._hold.amount  # As the intake will charge it, which finds no end.
+        self._gateway.leases.settle(self._hold, cost)
 
     def settle(self, failed: AttemptFailure) -> None:
         """Close this attempt; the call goes on, or went on, with another."""
@@ -398,9 +403,8 @@ class Attempt:
                 self._number, cost, failed.error.code, failed.error.message, usage, uncertain
             )
         except StoreUnavailable:
-            pass  # The intake will charge the hold, which is at least the cost.
-        finally:
-            self._gateway.leases.settle(self._hold, cost)
+            cost = self._hold.amount  # As the intake will charge it, which finds no end.
+        self._gateway.leases.settle(self._hold, cost)
 
     def _charge(self, failed: AttemptFailure) -> tuple[Usage | None, int, bool]:
         """What a failed attempt has used and cost, and whether that is uncertain: one that was

@@ -24,21 +24,23 @@ from noria.errors import ApiError, NotFound, StoreUnavailable
 from noria.gateway.reservation import CostBound, Hold, WindowLease
 from noria.store import (
     BudgetRow,
+    ChangeUnseen,
     Database,
     Generation,
     Grant,
     Journal,
     Key,
     Shortage,
+    acknowledge,
     count_holders,
     grant_all,
     heartbeat,
-    list_budgets,
+    known_budgets,
     register_holder,
 )
 from noria.types import Subject, utc_now
 
-__all__ = ["BudgetLeases"]
+__all__ = ["BudgetLeases", "budgets_changed"]
 
 LEASE_SECONDS: Final = 120.0
 _TICK_SECONDS: Final = 0.25
@@ -47,8 +49,9 @@ _IDLE_SECONDS: Final = 0.5
 _KEPT_SECONDS: Final = 60.0
 """For how long it is kept where there are no others."""
 _HEARTBEAT_SECONDS: Final = 10.0
-_SETTLE_SECONDS: Final = 0.05
-"""In which a hold that was taken before a change of the budgets was seen gets into its journal."""
+_SEEN_SECONDS: Final = 3.0
+"""How long every other machine is waited for that has to take notice of a changed budget."""
+_LOOK_SECONDS: Final = 0.05
 _SHARE: Final = 4
 _MOST_REMEMBERED: Final = 20_000
 _PATIENCE: Final = 6
@@ -79,8 +82,8 @@ class BudgetLeases:
         self._accounts: dict[tuple[int, int], WindowLease] = {}
         self._applying: dict[_Question, tuple[tuple[WindowLease, ...], float]] = {}
         self._lock = asyncio.Lock()
-        self._midway: set[int] = set()
-        """Budgets that were set or moved since this process began."""
+        self._known = 0
+        """The store's generation of the budgets that are known here."""
         self._valid_until = 0.0
 
     async def start(self) -> None:
@@ -89,9 +92,18 @@ class BudgetLeases:
         Raises:
             StoreUnavailable: the database does not answer.
         """
-        await asyncio.to_thread(register_holder, self._db, self._holder, os.getpid(), LEASE_SECONDS)
-        self._valid_until = time.monotonic() + LEASE_SECONDS
         await self._reload()
+        await self._register()
+        self._valid_until = time.monotonic() + LEASE_SECONDS
+
+    async def _register(self) -> None:
+        args = self._db, self._holder, os.getpid(), LEASE_SECONDS, self._known
+        await asyncio.to_thread(register_holder, *args)
+
+    @property
+    def changes(self) -> int:
+        """Rises with every change of budgets or keys, in memory that the whole home shares."""
+        return self._generation.value
 
     # Which budgets apply
 
@@ -148,8 +160,6 @@ class BudgetLeases:
         account = self._accounts.get((budget.id, start_ns))
         if account is None:
             account = WindowLease(budget, start_ns, end.timestamp() if end else inf)
-            account.midway = budget.id in self._midway
-            self._midway.discard(budget.id)
             self._accounts[budget.id, start_ns] = account
         account.budget = budget  # Its limit may have changed; the lease and its holds go on.
         return account
@@ -157,7 +167,7 @@ class BudgetLeases:
     async def _reload(self) -> None:
         seen = self._generation.value
         try:
-            rows = await asyncio.to_thread(list_budgets, self._db)
+            rows, generation = await asyncio.to_thread(known_budgets, self._db)
         except StoreUnavailable:
             if self._seen < 0:
                 raise
@@ -172,12 +182,10 @@ class BudgetLeases:
                 self._give_back(account)
                 account.left = 0
                 account.recalled = True
-                account.refused = None
-        if self._seen >= 0:
-            self._midway |= {row.id for row in rows if known.get(row.id) != row.budget}
+                account.refused = account.shortage = None
         self._budgets = fresh
         self._applying.clear()
-        self._seen = seen
+        self._seen, self._known = seen, generation
 
     # Reserve and settle
 
@@ -219,11 +227,26 @@ class BudgetLeases:
         """
         if (hold := self.take(accounts, amount, wish.limit)) is not None:
             return hold
-        short = next((one for one in accounts if one.free < amount), accounts[0])
-        async with short.lock:
-            # Meanwhile a window may have ended, or the leases with this process's good name.
-            present = tuple(self._open(account.budget) for account in accounts)
-            return await self._reserve_slowly(present, wish)
+        least = wish.amount(1)
+        shortage: list[tuple[WindowLease, Shortage]] = []
+        for patience in range(_PATIENCE):
+            # The narrowest of the budgets that are short: whoever has nothing to do with it need
+            # not wait for what the store says of it.
+            short = next((one for one in reversed(accounts) if one.free < amount), accounts[-1])
+            async with short.lock:
+                # Meanwhile a window may have ended, or the leases with this process's good name.
+                accounts = tuple(self._open(account.budget) for account in accounts)
+                self._refuse_again(accounts, least)
+                leased = await self._lease(accounts, wish)
+            if isinstance(leased, Hold):
+                return leased
+            shortage = leased
+            if not self._others_may_return(shortage):
+                break
+            if patience:
+                await asyncio.sleep(_TICK_SECONDS)
+            await self._take_in_now()
+        raise self._refusal(shortage, least)
 
     def settle(self, hold: Hold, cost: int) -> None:
         """Release a hold and charge its cost.
@@ -239,42 +262,59 @@ class BudgetLeases:
             if account.recalled or (account.holders > 1 and account.is_scarce()):
                 self._give_back(account)
 
-    async def _reserve_slowly(self, accounts: Sequence[WindowLease], wish: CostBound) -> Hold:
-        limit, least = wish.limit, wish.amount(1)
+    @staticmethod
+    def _refuse_again(accounts: Sequence[WindowLease], least: int) -> None:
+        """Refuse what was refused a moment ago, without asking the store.
+
+        Raises:
+            ApiError: as it was raised then.
+        """
         for account in accounts:
             if account.refused is not None:
                 until, refused, refusal = account.refused
                 if least >= refused and least > account.free and time.monotonic() < until:
                     raise refusal
+
+    async def _lease(
+        self, accounts: Sequence[WindowLease], wish: CostBound
+    ) -> Hold | list[tuple[WindowLease, Shortage]]:
+        """Lease what a call needs and take it, with a lower limit where it must be; or say which
+        windows are short."""
+        limit = wish.limit
         shortage: list[tuple[WindowLease, Shortage]] | None = None
-        for patience in range(_PATIENCE):
+        for _ in range(_PATIENCE):
             amount = wish.amount(limit)
             if (hold := self.take(accounts, amount, limit)) is not None:
                 return hold
-            shortage = await self._top_up(accounts, amount)
+            shortage = self._known_shortage(accounts, amount)
+            shortage = shortage or await self._top_up(accounts, amount)
             if shortage is None:
                 continue
             within = min(self._obtainable(account, short) for account, short in shortage)
-            if (lower := wish.limit_within(within)) >= 1 and lower < limit:
-                limit = lower
-                continue
-            limit = wish.limit
-            if not self._others_may_return(shortage):
+            lower = wish.limit_within(within)
+            if not 1 <= lower < limit:
                 break
-            if patience:
-                await asyncio.sleep(_TICK_SECONDS)
-            await self._take_in_now()
-        raise self._refusal(shortage or [], least)
+            limit = lower
+        return shortage or []
+
+    def _known_shortage(
+        self, accounts: Sequence[WindowLease], amount: int
+    ) -> list[tuple[WindowLease, Shortage]]:
+        """The windows of which the store has just said that they have less than an amount."""
+        now = time.monotonic()
+        found = []
+        for account in accounts:
+            if account.shortage is not None:
+                until, short = account.shortage
+                if now < until and self._obtainable(account, short) < amount:
+                    found.append((account, short))
+        return found
 
     async def _top_up(
         self, accounts: Sequence[WindowLease], amount: int
     ) -> list[tuple[WindowLease, Shortage]] | None:
         """Lease what is missing. Gives the shortages, with every account's standing, if any."""
         first = not all(account.lease_id for account in accounts)
-        if first and any(account.midway for account in accounts):
-            # Calls that were under way when the budget was set hold nothing of it. Their holds must
-            # stand in the store before anything is granted.
-            await self._see_all_holds()
         wants = []
         for account in accounts:
             least = max(0, amount - account.free)
@@ -283,10 +323,8 @@ class BudgetLeases:
             wants.append((account.budget.id, account.start_ns, want, least))
         try:
             if time.monotonic() >= self._valid_until and not await self._beat():
-                raise _budgets_changed()
-            granted = await asyncio.to_thread(
-                grant_all, self._db, self._holder, wants, LEASE_SECONDS
-            )
+                raise budgets_changed()
+            granted = await self._grant(wants)
         except StoreUnavailable:
             raise ApiError(
                 503, "store_unavailable",
@@ -297,18 +335,20 @@ class BudgetLeases:
             # This process was given up meanwhile, or a budget was lifted.
             await self._beat()
             await self._reload()
-            raise _budgets_changed() from None
+            raise budgets_changed() from None
         short: list[tuple[WindowLease, Shortage]] = []
         for account, answer in zip(accounts, granted, strict=True):
             if isinstance(answer, Shortage):
                 account.left = max(0, answer.limit - answer.settled - answer.leased)
+                account.shortage = time.monotonic() + _TICK_SECONDS, answer
                 short.append((account, answer))
         if short:
             return short  # All or nothing: what the others would have been granted was not.
         for account, answer in zip(accounts, granted, strict=True):
             assert isinstance(answer, Grant)
             account.lease_id = answer.lease_id
-            account.recalled = account.midway = False
+            account.recalled = False
+            account.shortage = None
             account.granted += answer.granted
             account.free += answer.granted
             account.left = answer.left
@@ -319,14 +359,25 @@ class BudgetLeases:
             return await self._top_up(accounts, amount)
         return None
 
-    async def _see_all_holds(self) -> None:
-        """Have every hold in the store that was taken before a change of the budgets was seen."""
-        try:
-            if await asyncio.to_thread(count_holders, self._db) > 1:
-                await asyncio.sleep(_SETTLE_SECONDS)
-        except StoreUnavailable:
-            return  # Then nothing is granted either.
-        await self._take_in_now()
+    async def _grant(self, wants: Sequence[tuple[int, int, int, int]]) -> list[Grant | Shortage]:
+        """Ask the store. Of a budget that has just changed nothing is granted before every process
+        knows it and what it held before is in the store."""
+        waited_until = time.monotonic() + _SEEN_SECONDS
+        while True:
+            try:
+                return await asyncio.to_thread(
+                    grant_all, self._db, self._holder, wants, LEASE_SECONDS
+                )
+            except ChangeUnseen:
+                if time.monotonic() >= waited_until:
+                    raise budgets_changed() from None
+            await asyncio.to_thread(acknowledge, self._db, self._take_in)
+            try:
+                return await asyncio.to_thread(
+                    grant_all, self._db, self._holder, wants, LEASE_SECONDS
+                )
+            except ChangeUnseen:
+                await asyncio.sleep(_LOOK_SECONDS)  # for another machine
 
     @staticmethod
     def _obtainable(account: WindowLease, short: Shortage) -> int:
@@ -383,10 +434,14 @@ class BudgetLeases:
 
     def _give_back(self, account: WindowLease) -> None:
         free = account.free
-        if free > 0 and account.lease_id:
-            account.granted -= free
-            account.free = 0
+        if free <= 0 or not account.lease_id:
+            return
+        try:
             self._journal.append({"t": "return", "lease": account.lease_id, "amount": free})
+        except StoreUnavailable:
+            return  # It stays here until the journal can say so.
+        account.granted -= free
+        account.free = 0
 
     async def _return_idle(self) -> None:
         if self._generation.value != self._seen:
@@ -420,9 +475,7 @@ class BudgetLeases:
             # The store took this process for dead and charged its leases; their money is gone.
             self._accounts.clear()
             self._applying.clear()
-            await asyncio.to_thread(
-                register_holder, self._db, self._holder, os.getpid(), LEASE_SECONDS
-            )
+            await self._register()
         self._valid_until = before + LEASE_SECONDS
         return known
 
@@ -445,6 +498,7 @@ class BudgetLeases:
             self._give_back(account)
 
 
-def _budgets_changed() -> ApiError:
+def budgets_changed() -> ApiError:
+    """The refusal of a call whose budgets have changed under its hands."""
     message = "The budgets have just changed. Try again."
     return ApiError(503, "budgets_changed", message, retry_after=1)

@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from noria.errors import ApiError
 from noria.gateway.attempt import Attempt, HedgeRace
+from noria.gateway.budgets import budgets_changed
 from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure
 from noria.gateway.hedge import run_hedged
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Call"]
 
 log = logging.getLogger("noria.gateway")
+
+_BUDGET_LOOKS: Final = 4
+"""How often a call chooses its budgets anew when they change while it waits for money."""
 
 
 class Call:
@@ -288,11 +292,18 @@ class Call:
         """Hold the most that an attempt can cost in every budget that applies."""
         key, context, leases = self._record.key, self._record.context, self._gateway.leases
         app = context.app if context is not None else None
-        accounts = await leases.accounts_for(key, self._request.model, target.name, app)
-        prompt, limit, amount = self._bound(target, accounts)
+        model = self._request.model
         choices, seconds = self._request.choices, self._gateway.total_seconds
-        wish = CostBound(target.price, prompt, limit, choices, seconds)
-        return await leases.reserve(accounts, wish, amount)
+        for _ in range(_BUDGET_LOOKS):
+            changes = leases.changes
+            accounts = await leases.accounts_for(key, model, target.name, app)
+            prompt, limit, amount = self._bound(target, accounts)
+            wish = CostBound(target.price, prompt, limit, choices, seconds)
+            hold = await leases.reserve(accounts, wish, amount)
+            if leases.changes == changes:
+                return hold
+            leases.settle(hold, 0)  # A budget has changed while it waited.
+        raise budgets_changed()
 
     def _bound(self, target: Target, accounts: Sequence[WindowLease]) -> tuple[int, int, int]:
         """The most prompt tokens of an attempt, the limit that it wishes for (without budgets the

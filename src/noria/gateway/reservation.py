@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from noria.errors import ApiError
 from noria.models import Price
-from noria.store import BudgetRow
+from noria.store import BudgetRow, Shortage
 
 __all__ = ["CostBound", "Hold", "WindowLease"]
 
@@ -37,14 +37,13 @@ class WindowLease:
     touched: float = 0.0
     recalled: bool = False
     """The budget has changed since money was leased: what is released goes back at once."""
-    midway: bool = False
-    """The budget was set or moved while this process was running: calls under way may hold nothing
-    of it."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Of the calls that find too little here one asks the store, and the others wait for it; calls
     that find enough, or too little elsewhere, do not."""
     refused: tuple[float, int, ApiError] | None = None
     """The last refusal: until when it stands, for which amount and above."""
+    shortage: tuple[float, Shortage] | None = None
+    """How the window stood when the store had too little; until when it is not asked again."""
 
     @property
     def held(self) -> int:

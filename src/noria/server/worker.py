@@ -26,7 +26,7 @@ from noria.models import Catalogue, EngineDirectory, assemble
 from noria.models.state import engine_states
 from noria.server.metrics import render_metrics
 from noria.server.router import Router
-from noria.store import Database, Generation, Intake, Journal, poll_generation
+from noria.store import Database, Generation, Intake, Journal, acknowledge, poll_generation
 from noria.tracing import TraceLabels
 
 __all__ = ["open_gateway", "run_intake", "run_worker"]
@@ -75,7 +75,7 @@ async def open_gateway(
         await leases.start()
         chores = [
             asyncio.create_task(leases.run()),
-            asyncio.create_task(_watch_other_machines(db, generation)),
+            asyncio.create_task(_watch_other_machines(db, intake.take_in)),
         ]
         yield Gateway(
             config,
@@ -97,16 +97,17 @@ async def open_gateway(
         journal.close()
 
 
-async def _watch_other_machines(db: Database, generation: Generation) -> None:
-    """Changes made on other machines are not in this home's shared memory: ask for them."""
+async def _watch_other_machines(db: Database, take_in: Callable[[], int]) -> None:
+    """Changes made on other machines are not in this home's shared memory: ask for them, and say
+    when they are known here."""
     if db.dialect == "sqlite":
         return
     seen: int | None = None
     while True:
         with suppress(StoreUnavailable):
             value = await asyncio.to_thread(poll_generation, db)
-            if seen is not None and value != seen:
-                generation.bump()
+            if value != seen:
+                await asyncio.to_thread(acknowledge, db, take_in)
             seen = value
         await asyncio.sleep(_POLL_SECONDS)
 

@@ -15,13 +15,16 @@ if TYPE_CHECKING:
         BudgetRow,
         BudgetStatus,
         budget_status,
+        known_budgets,
         list_budgets,
         set_budget,
         sync_budgets,
     )
     from noria.store.budgets.leases import (
+        ChangeUnseen,
         Grant,
         Shortage,
+        acknowledge,
         count_holders,
         grant,
         grant_all,
@@ -60,7 +63,8 @@ if TYPE_CHECKING:
     )
 
 _NAMES_OF = {
-    "budgets.budgets": "BudgetRow BudgetStatus budget_status list_budgets set_budget sync_budgets",
+    "budgets.budgets": "BudgetRow BudgetStatus budget_status known_budgets list_budgets set_budget "
+    "sync_budgets",
     "generation": "Generation poll_generation",
     "database": "Database open_database",
     "traces.exports": "export_counts",
@@ -69,7 +73,8 @@ _NAMES_OF = {
     "journal.writer": "Journal",
     "keys.key": "Key",
     "keys.keys": "create_key digest find_key find_key_by_id list_keys revoke_key",
-    "budgets.leases": "Grant Shortage count_holders grant grant_all heartbeat register_holder",
+    "budgets.leases": "ChangeUnseen Grant Shortage acknowledge count_holders grant grant_all "
+    "heartbeat register_holder",
     "traces.lineage": "Answer Redaction answers_of mark_deleted redact",
     "traces.marks": "mark_of marks_of raise_mark trace_owner trace_owners",
     "keys.owner_key": "owner_key write_secret",
@@ -85,6 +90,7 @@ __all__ = [
     "Bucket",
     "BudgetRow",
     "BudgetStatus",
+    "ChangeUnseen",
     "Counter",
     "Database",
     "Evidence",
@@ -101,6 +107,7 @@ __all__ = [
     "Redaction",
     "Shortage",
     "SpendRow",
+    "acknowledge",
     "answers_of",
     "budget_status",
     "content_of",
@@ -120,6 +127,7 @@ __all__ = [
     "grant",
     "grant_all",
     "heartbeat",
+    "known_budgets",
     "list_budgets",
     "list_keys",
     "mark_deleted",

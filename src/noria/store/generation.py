@@ -63,13 +63,14 @@ def changing(db: Database) -> Iterator[Connection]:
     from sqlalchemy import text
 
     with db.write() as connection:
-        yield connection
+        # First, so that two changes stand in one order everywhere, and each knows its number.
         connection.execute(
             text(
                 "INSERT INTO settings (name, value) VALUES ('generation', 1)"
                 " ON CONFLICT (name) DO UPDATE SET value = settings.value + 1"
             )
         )
+        yield connection
     Generation(db.home).bump()
 
 

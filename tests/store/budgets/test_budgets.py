@@ -22,9 +22,8 @@ from noria.store import (
     set_budget,
     sync_budgets,
 )
-from noria.store.budgets.budgets import nanoseconds
-from noria.types import Budget, Subject, Window, utc_now
-from tests.store.support import ALWAYS, Process, take_in
+from noria.types import Budget, Subject, Window, nanoseconds, utc_now
+from tests.store.support import ALL_SEEN, ALWAYS, Process, take_in
 
 TOTAL = Budget.parse("0.000001 USD")
 """1,000 nano-dollars, for good."""
@@ -112,7 +111,7 @@ def test_many_at_once_get_no_more_than_there_is(
 ) -> None:
     def ask(number: int) -> int:
         holder = f"other-{number}"
-        register_holder(db, holder, number, 60)
+        register_holder(db, holder, number, 60, ALL_SEEN)
         answer = grant(db, holder, budget_id, ALWAYS, want=300, least=70, ttl_s=60)
         return answer.granted if isinstance(answer, Grant) else 0
 
@@ -138,7 +137,7 @@ def test_only_a_registered_process_is_granted(db: Database, budget_id: int) -> N
     with pytest.raises(NotFound):
         grant(db, "nobody", budget_id, ALWAYS, want=1, least=1, ttl_s=60)
     assert not heartbeat(db, "nobody", 60)
-    register_holder(db, "somebody", 1, 60)
+    register_holder(db, "somebody", 1, 60, ALL_SEEN)
     assert heartbeat(db, "somebody", 60)
     with pytest.raises(NotFound):
         grant(db, "somebody", budget_id + 1, ALWAYS, want=1, least=1, ttl_s=60)

@@ -17,11 +17,15 @@ import orjson
 from sqlalchemy import Connection, Row, Table, and_, delete, select, update
 
 from noria.config import Config
-from noria.store.budgets.windows import reopen_windows
+from noria.store.budgets.windows import (
+    current_generation,
+    lock_windows,
+    reopen_windows,
+)
 from noria.store.database import Database, insert_into
 from noria.store.generation import changing
 from noria.store.tables.core import budget_windows, budgets, holds, leases, teams, users
-from noria.types import Budget, Money, Subject, Window, utc_now
+from noria.types import Budget, Money, Subject, Window, nanoseconds, utc_now
 
 __all__ = [
     "BudgetRow",
@@ -29,8 +33,8 @@ __all__ = [
     "budget_of",
     "budget_status",
     "ensure_named",
+    "known_budgets",
     "list_budgets",
-    "nanoseconds",
     "put_budget",
     "set_budget",
     "sync_budgets",
@@ -60,12 +64,6 @@ class BudgetStatus:
     """Held for calls that are under way. Part of `leased_nano`."""
     leased_nano: int
     """Out with the serving processes, whether a call holds it or not."""
-
-
-def nanoseconds(at: datetime) -> int:
-    """UTC nanoseconds since the epoch, exactly."""
-    seconds = int(at.replace(microsecond=0).timestamp())
-    return seconds * 1_000_000_000 + at.microsecond * 1000
 
 
 def sync_budgets(db: Database, config: Config) -> None:
@@ -114,8 +112,13 @@ def set_budget(db: Database, subject: Subject, name: str, budget: Budget | None)
 
 def list_budgets(db: Database) -> list[BudgetRow]:
     """The budgets that are in force."""
+    return known_budgets(db)[0]
+
+
+def known_budgets(db: Database) -> tuple[list[BudgetRow], int]:
+    """The budgets that are in force, and the generation that they are of."""
     with db.read() as connection:
-        return _rows(connection)
+        return _rows(connection), current_generation(connection)
 
 
 def budget_status(db: Database) -> list[BudgetStatus]:
@@ -164,32 +167,47 @@ def budget_of(row: Row[Any]) -> Budget | None:
 
 
 def put_budget(
-    connection: Connection, subject: Subject, name: str, budget: Budget | None, *, from_file: bool
+    connection: Connection,
+    subject: Subject,
+    name: str,
+    budget: Budget | None,
+    *,
+    from_file: bool,
+    unused: bool = False,
 ) -> None:
-    """Set or lift a budget in the caller's transaction."""
+    """Set or lift a budget in a transaction of `changing`.
+
+    Args:
+        connection: the transaction.
+        subject: on what it stands.
+        name: its name.
+        budget: None to lift it.
+        from_file: it stands in the configuration.
+        unused: its subject is new, so that no call can be under way that counts in it.
+    """
+    # Before any window's row, as the intake does, so that neither waits for the other.
+    lock_windows(connection)
     same = and_(budgets.c.subject == str(subject), budgets.c.name == name)
     old = connection.execute(select(budgets).where(same)).one_or_none()
     if old is not None and (budget is None or budget.window != old.window):
-        # Windows nobody draws on now are counted anew from the roll-ups when they are needed.
+        # Windows nobody draws on now are counted anew when they are needed.
         connection.execute(
             delete(budget_windows).where(
                 budget_windows.c.budget_id == old.id, budget_windows.c.leased_nano == 0
             )
         )
-    if (
-        budget is not None
-        and old is not None
-        and (old.limit_nano is None or budget.window != old.window)
-    ):
-        reopen_windows(connection, old.id, subject, name)
     if budget is None:
         connection.execute(update(budgets).where(same).values(limit_nano=None, from_file=from_file))
         return
-    values = {
+    values: dict[str, Any] = {
         "limit_nano": int(budget.limit),
         "window": str(budget.window),
         "from_file": from_file,
     }
+    if old is None or old.limit_nano is None or budget.window != old.window:
+        values["changed"] = 0 if unused else current_generation(connection)
+        if old is not None:
+            reopen_windows(connection, old.id, subject, name)
     connection.execute(
         insert_into(connection, budgets)
         .values(subject=str(subject), name=name, **values)

@@ -8,20 +8,31 @@ what another process is granted was free in records that are taken in already.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
 
 from noria.errors import NotFound
-from noria.store.budgets.windows import Beside, held_beside, lock_windows, open_window
+from noria.store.budgets.windows import (
+    current_generation,
+    held_beside,
+    lock_windows,
+    open_window,
+    unseen_by,
+)
 from noria.store.database import Database, insert_into
+from noria.store.generation import Generation
+from noria.store.journal.writer import segments
 from noria.store.tables.core import budget_windows, budgets, holders, leases
 from noria.types import Subject
 
 __all__ = [
+    "ChangeUnseen",
     "Grant",
     "Shortage",
+    "acknowledge",
     "count_holders",
     "grant",
     "grant_all",
@@ -53,13 +64,26 @@ class Shortage:
     limit: int
 
 
+class ChangeUnseen(Exception):
+    """A budget has changed, and a process that lives may still begin calls that hold nothing of it.
+    Nothing was granted; acknowledge, wait a moment, and ask again."""
+
+
 class _Refused(Exception):
     """Undoes the grants that were made before one was refused."""
 
 
-def register_holder(db: Database, holder: str, pid: int, ttl_s: float) -> None:
-    """Announce a process that will lease. Its journal should exist before."""
-    values = {"pid": pid, "expires_ns": time.time_ns() + int(ttl_s * 1e9)}
+def register_holder(db: Database, holder: str, pid: int, ttl_s: float, seen: int = 0) -> None:
+    """Announce a process that will lease. Its journal should exist before.
+
+    Args:
+        db: the database.
+        holder: its name.
+        pid: its process.
+        ttl_s: how long it lives without a heartbeat.
+        seen: the generation of the budgets that it knows.
+    """
+    values = {"pid": pid, "expires_ns": time.time_ns() + int(ttl_s * 1e9), "seen": seen}
     with db.write() as connection:
         connection.execute(
             insert_into(connection, holders)
@@ -84,6 +108,38 @@ def heartbeat(db: Database, holder: str, ttl_s: float) -> bool:
         return extended.rowcount == 1
 
 
+def acknowledge(db: Database, take_in: Callable[[], int]) -> None:
+    """Have every process of this home know all changes of the budgets, and what each held before
+    it did in the store; and say so.
+
+    The home's counter rises first: a call whose hold stands in a journal while the counter is still
+    as it was when the call chose its budgets was written before, and is taken in here. Any other
+    call chooses anew.
+
+    Args:
+        db: the database.
+        take_in: takes in what the processes of this home have written.
+
+    Raises:
+        StoreUnavailable: the database does not answer.
+    """
+    here = {segment.holder for segment in segments(db.home)}
+    with db.read() as connection:
+        generation = current_generation(connection)
+        behind = select(holders.c.holder).where(holders.c.seen < generation)
+        late = here.intersection(connection.execute(behind).scalars())
+    if not late:
+        return
+    Generation(db.home).bump()
+    take_in()
+    with db.write() as connection:
+        connection.execute(
+            update(holders)
+            .where(holders.c.holder.in_(sorted(late)), holders.c.seen < generation)
+            .values(seen=generation)
+        )
+
+
 def count_holders(db: Database) -> int:
     """How many processes are alive and may want a part of a budget."""
     with db.read() as connection:
@@ -106,6 +162,7 @@ def grant(
 
     Raises:
         NotFound: the holder was given up, or the budget never existed.
+        ChangeUnseen: as `grant_all`.
     """
     return grant_all(db, holder, [(budget_id, window_start_ns, want, least)], ttl_s)[0]
 
@@ -126,6 +183,7 @@ def grant_all(
 
     Raises:
         NotFound: the holder was given up, or a budget never existed.
+        ChangeUnseen: one of them has changed, and not every process knows it.
     """
     answers: dict[int, Grant | Shortage] = {}
     try:
@@ -202,9 +260,7 @@ def _grant(
     if budget is None:
         raise NotFound(f"There is no budget {budget_id}.", "Read the list of budgets again.")
     window = _is(budget_id, start_ns)
-    opened_ns = connection.execute(select(budget_windows.c.opened_ns).where(window)).scalar_one()
-    about = Beside((budget_id, start_ns), Subject(budget.subject), budget.name)
-    beside = held_beside(connection, about, opened_ns)
+    beside = _beside(connection, budget, start_ns) if budget.changed else 0
     settled, leased = budget_windows.c.settled_nano, budget_windows.c.leased_nano
     limit = func.coalesce(
         select(budgets.c.limit_nano).where(budgets.c.id == budget_id).scalar_subquery(), _NO_LIMIT
@@ -222,6 +278,21 @@ def _grant(
             return Grant(lease_id, amount, left, alive)
     short = connection.execute(select(settled, leased, limit.label("limit")).where(window)).one()
     return Shortage(short.settled_nano, short.leased_nano + beside, short.limit)
+
+
+def _beside(connection: Connection, budget: Row[Any], start_ns: int) -> int:
+    """What calls hold that count in a window and hold nothing of it, in nano-dollars."""
+    alive, gone = unseen_by(connection, budget.changed, time.time_ns())
+    if alive:
+        raise ChangeUnseen
+    calls, held = held_beside(connection, budget.id, start_ns, Subject(budget.subject), budget.name)
+    if not calls and not gone:
+        connection.execute(
+            update(budgets)
+            .where(budgets.c.id == budget.id, budgets.c.changed == budget.changed)
+            .values(changed=0)
+        )
+    return held
 
 
 def _top_up(connection: Connection, holder: str, budget_id: int, start_ns: int, amount: int) -> int:

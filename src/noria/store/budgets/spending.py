@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, case, func, literal_column, select
 
-from noria.store.budgets.budgets import budget_of, nanoseconds
+from noria.store.budgets.budgets import budget_of
 from noria.store.database import Database
 from noria.store.intake.rollups import DAY_NS, HOUR_NS, within
 from noria.store.tables.core import budget_windows, budgets, holds, rollups, spans
 from noria.store.traces.reports import IS_CALL
-from noria.types import Budget, Subject, Window, from_nanoseconds, utc_now
+from noria.types import Budget, Subject, Window, from_nanoseconds, nanoseconds, utc_now
 
 __all__ = ["SpendRow", "spend"]
 

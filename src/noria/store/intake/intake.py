@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from noria.errors import StoreUnavailable
 from noria.store.budgets.windows import lock_windows
@@ -25,7 +25,17 @@ from noria.store.intake.reader import JournalBatch, read_batch
 from noria.store.intake.text_index import TEXT_BATCH, RecentBodies, index_text
 from noria.store.journal.format import Record
 from noria.store.journal.writer import keep_damaged, segments, writer_is_dead
-from noria.store.tables.core import budget_windows, holders, holds, journals, leases, spans
+from noria.store.tables.core import (
+    budget_windows,
+    budgets,
+    holders,
+    holds,
+    journals,
+    lease_charges,
+    leases,
+    spans,
+)
+from noria.types import Window, from_nanoseconds, nanoseconds
 
 __all__ = ["Intake", "take_in"]
 
@@ -220,12 +230,9 @@ def _apply(
     needed: set[str] = set()
     told: set[str] = set()
     lease_ids: set[int] = set()
-    earliest: int | None = None
     for _, record in records:
         meta = record.meta
         kind = meta["t"]
-        if kind == "hold" and (earliest is None or meta["at"] < earliest):
-            earliest = meta["at"]
         lease_ids.update(meta.get("leases", ()))
         if kind in ("hold", "begin", "span"):
             begun.add(meta["id"])
@@ -235,7 +242,7 @@ def _apply(
             lease_ids.add(meta["lease"])
         elif "id" in meta and meta["id"] not in begun:
             needed.add(meta["id"])
-    ledger = load(connection, needed, lease_ids, told, earliest)
+    ledger = load(connection, needed, lease_ids, told)
     for holder, record in records:
         ledger.add(holder, record)
     return post(connection, ledger, assemble)
@@ -279,3 +286,21 @@ def _end_leases(connection: Connection, holder: str, *, charge: bool) -> None:
                 settled_nano=budget_windows.c.settled_nano + (remaining if charge else 0),
             )
         )
+        if charge and remaining:
+            connection.execute(
+                insert(lease_charges).values(
+                    budget_id=budget_id,
+                    at=_charged_at(connection, budget_id, start_ns),
+                    nano=remaining,
+                )
+            )
+
+
+def _charged_at(connection: Connection, budget_id: int, start_ns: int) -> int:
+    """When a lease counts as spent: now, or with the end of its window."""
+    window = Window(
+        connection.execute(select(budgets.c.window).where(budgets.c.id == budget_id)).scalar_one()
+    )
+    end = window.end(from_nanoseconds(start_ns))
+    now = max(time.time_ns(), start_ns)
+    return now if end is None else min(now, nanoseconds(end) - 1)

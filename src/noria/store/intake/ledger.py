@@ -129,7 +129,7 @@ class Ledger:
     """Holds with a row, which goes."""
     leases: dict[int, Lease] = field(default_factory=dict)
     beside: list[Beside] = field(default_factory=list)
-    """Windows that were opened while calls of this batch were under way."""
+    """Budgets that calls of this batch may count in without holding anything of them."""
     settled_beside: defaultdict[tuple[int, int], int] = field(
         default_factory=lambda: defaultdict(int)
     )
@@ -315,18 +315,20 @@ class Ledger:
             self._charge_beside(self.drafts[key[0]], hold, cost)
 
     def _charge_beside(self, draft: PendingSpan, hold: Hold, cost: int) -> None:
-        """Count a call in windows that were opened after it had begun."""
+        """Count a call in budgets that it did not know of when it began."""
         held = {self.leases[number].window for number in hold.leases if number in self.leases}
         for one in self.beside:
-            if one.window not in held and one.counts(
+            window = one.window_of(
                 draft.at,
+                held,
                 team=draft.team,
                 user=draft.user,
                 key_id=draft.key_id,
                 models=(draft.model, draft.target),
                 app=draft.app,
-            ):
-                self.settled_beside[one.window] += cost
+            )
+            if window is not None:
+                self.settled_beside[window] += cost
 
     def _give_back(self, holder: str, lease_id: int, amount: int) -> None:
         lease = self.leases.get(lease_id)

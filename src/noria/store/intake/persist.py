@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, text
 
-from noria.store.budgets.windows import opened_since
+from noria.store.budgets.windows import recently_changed
 from noria.store.bulk_sql import insert_many, run_many, select_in
 from noria.store.intake.compression import Bodies, compress
 from noria.store.intake.derived import post_evidence
@@ -70,11 +70,9 @@ def load(
     span_ids: Collection[str],
     lease_ids: Iterable[int],
     told: Collection[str] = (),
-    earliest: int | None = None,
 ) -> Ledger:
     """A ledger with the stored spans of these ids, their holds, and the leases concerned; which of
-    the spans that clients tell of are known; and the windows that were opened since the `earliest`
-    of the calls (in nanoseconds) began."""
+    the spans that clients tell of are known; and the budgets that have changed recently."""
     ledger = Ledger()
     ledger.known.update(
         row.id for row in select_in(connection, "SELECT id FROM spans WHERE id IN ?", told)
@@ -83,9 +81,7 @@ def load(
         values: dict[str, Any] = dict(zip(_COLUMNS, row[:-1], strict=True))
         draft = PendingSpan(**values, content=bool(row[-1]), stored=True)
         ledger.drafts[draft.id] = draft
-        earliest = draft.at if earliest is None else min(earliest, draft.at)
-    if earliest is not None:
-        ledger.beside = opened_since(connection, earliest)
+    ledger.beside = recently_changed(connection)
     leases = set(lease_ids)
     for row in select_in(
         connection,

@@ -86,16 +86,20 @@ def within(since_ns: int | None, until_ns: int | None) -> ColumnElement[bool]:
 
 def spent_since(connection: Connection, subject: Subject, name: str, since_ns: int) -> int:
     """What the subject of a budget has cost since an hour that began then, in nano-dollars."""
-    column = {
-        Subject.TEAM: rollups.c.team,
-        Subject.USER: rollups.c.user,
-        Subject.KEY: rollups.c.key_id,
-        Subject.MODEL: rollups.c.model,
-        Subject.APP: rollups.c.app,
-    }.get(subject)
     query = select(func.coalesce(func.sum(rollups.c.cost_nano), 0)).where(within(since_ns, None))
-    if column is not None:
-        query = query.where(column == name)
+    match subject:
+        case Subject.INSTALLATION:
+            pass
+        case Subject.TEAM:
+            query = query.where(rollups.c.team == name)
+        case Subject.USER:
+            query = query.where(rollups.c.user == name)
+        case Subject.KEY:
+            query = query.where(rollups.c.key_id == name)
+        case Subject.MODEL:  # what was asked for may be an alias of it
+            query = query.where(or_(rollups.c.model == name, rollups.c.target == name))
+        case Subject.APP:
+            query = query.where(rollups.c.app == name)
     return int(connection.execute(query).scalar_one())
 
 

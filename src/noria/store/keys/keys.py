@@ -90,7 +90,7 @@ def create_key(
             )
         )
         if budget is not None:
-            put_budget(connection, Subject.KEY, key_id, budget, from_file=False)
+            put_budget(connection, Subject.KEY, key_id, budget, from_file=False, unused=True)
         key = find(connection, keys.c.id == key_id)
     assert key is not None
     return key, secret

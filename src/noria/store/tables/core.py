@@ -34,6 +34,7 @@ __all__ = [
     "journals",
     "keys",
     "latencies",
+    "lease_charges",
     "leases",
     "metadata",
     "payloads",
@@ -159,6 +160,8 @@ budgets = Table(
     Column("limit_nano", BigInteger),
     Column("window", Text, nullable=False),
     Column("from_file", Boolean, nullable=False),
+    # The generation of the change that calls under way may not know of; 0 once all do.
+    Column("changed", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("subject", "name"),
 )
 
@@ -169,9 +172,16 @@ budget_windows = Table(
     Column("start_ns", BigInteger, primary_key=True, autoincrement=False),
     Column("settled_nano", BigInteger, nullable=False),
     Column("leased_nano", BigInteger, nullable=False),
-    # When it was first drawn on. Calls that were under way then hold nothing of it; what they hold
-    # and cost is counted by `store.budgets.windows`.
-    Column("opened_ns", BigInteger, nullable=False, server_default="0"),
+)
+
+# Leases that were charged whole because nobody can know what was spent of them.
+lease_charges = Table(
+    "lease_charges",
+    metadata,
+    Column("id", _RowId, primary_key=True),
+    Column("budget_id", BigInteger, nullable=False, index=True),
+    Column("at", BigInteger, nullable=False),
+    Column("nano", BigInteger, nullable=False),
 )
 
 holders = Table(
@@ -180,6 +190,8 @@ holders = Table(
     Column("holder", Text, primary_key=True),
     Column("pid", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
+    # The generation of the budgets that its home knows, with all earlier holds in the store.
+    Column("seen", BigInteger, nullable=False, server_default="0"),
 )
 
 leases = Table(
