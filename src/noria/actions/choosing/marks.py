@@ -93,6 +93,7 @@ _TYPE = re.compile(
     r"|standard_\w+|[a-z]\d+-(?:\w+gpu|standard|highmem|highcpu)-\d+g?"
 )
 _LIKE_ACCELERATOR = re.compile(r"(?=.*\d)[a-z]{1,8}\d{1,4}[a-z]{0,3}s?")
+_BARE_ACCELERATORS = {"tpu", "trainium", "inferentia", "gaudi", "npu", "fpga", "ipu", "asic"}
 _GLUED = re.compile(r"(\d+(?:\.\d+)?)(gb|gib|tb|tib|h|hr|hrs|min|m|d|k|vcpus?|cpus?)")
 _MOST_HOURLY = {"hour", "hr", "h"}
 
@@ -151,11 +152,17 @@ class _Marker:
         return True
 
     def _split_name(self) -> bool:
-        """A known name that was written with gaps: `us west 2`, `l40 s` stays what it is."""
+        """A known name that was written with gaps: `rtx pro 6000`; `us west 2` is only near a name."""
         for length in (4, 3, 2):
             parts = [self.low(offset) for offset in range(length)]
-            if all(parts) and "-".join(parts) in self.vocabulary.regions:
-                self.mark(Kind.UNKNOWN_REGION, "-".join(parts), length)
+            name = "-".join(parts)
+            if not all(parts):
+                continue
+            if name in self.vocabulary.regions:
+                self.mark(Kind.UNKNOWN_REGION, name, length)
+                return True
+            if found := self.vocabulary.accelerator(name):
+                self.mark(Kind.ACCELERATOR, found, length)
                 return True
         return False
 
@@ -213,6 +220,7 @@ class _Marker:
     def _is_accelerator_like(self, offset: int) -> bool:
         low = self.low(offset)
         name = bool(_LIKE_ACCELERATOR.fullmatch(low)) and low not in self.vocabulary.families
+        name = name or self.singular(offset) in _BARE_ACCELERATORS
         known = self.vocabulary.accelerator(low) or low in self.vocabulary.types
         return name and not known and number_at(self.words, self.at + offset) is None
 
@@ -224,7 +232,7 @@ class _Marker:
             self.mark(Kind.VCPUS, number, length)
         elif self.low(-1) in ("for", "about", "only", "lasting"):
             self.mark(Kind.SECONDS, int(number * _SECONDS[one]), length)
-        elif self.low(-1) in ("per", "every", "/") or number == 1 and self.low(length) == "":
+        elif self.low(-1) in ("per", "every", "/") or (number == 1 and self.low(length) == ""):
             self.at += length
         else:
             self.mark(Kind.UNCLEAR, None, length)

@@ -22,9 +22,42 @@ T = TypeVar("T")
 
 _NANO = 1_000_000_000
 _OTHER_VERBS = frozenset(
-    "terminate delete kill stop destroy remove list show describe reboot restart resize rename tag "
-    "attach detach snapshot copy move upload download send email update modify count compare why "
-    "how explain cancel resume pause hibernate".split()
+    [
+        "terminate",
+        "delete",
+        "kill",
+        "stop",
+        "destroy",
+        "remove",
+        "list",
+        "show",
+        "describe",
+        "reboot",
+        "restart",
+        "resize",
+        "rename",
+        "tag",
+        "attach",
+        "detach",
+        "snapshot",
+        "copy",
+        "move",
+        "upload",
+        "download",
+        "send",
+        "email",
+        "update",
+        "modify",
+        "count",
+        "compare",
+        "why",
+        "how",
+        "explain",
+        "cancel",
+        "resume",
+        "pause",
+        "hibernate",
+    ]
 )
 """A request with one of these wants something else than machines, or more than them."""
 _THINGS = (Kind.MACHINE, Kind.TYPE, Kind.FAMILY, Kind.ACCELERATOR, Kind.ANY_ACCELERATOR,
@@ -165,9 +198,7 @@ class _Group:
         for mark in self.marks:
             self._name(mark)
         self._counts()
-        return Requirements(
-            **self.found, unknown=tuple(self.unknown), unclear=tuple(self.unclear)
-        )
+        return Requirements(**self.found, unknown=tuple(self.unknown), unclear=tuple(self.unclear))
 
     def source(self, mark: Mark, other: Mark | None = None) -> Source:
         other = other or mark

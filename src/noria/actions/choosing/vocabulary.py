@@ -45,7 +45,7 @@ class Vocabulary:
             types[offer.instance_type.lower()] = offer.instance_type
             providers.add(offer.provider)
             if offer.accelerator:
-                low = offer.accelerator.lower()
+                low = "-".join(offer.accelerator.lower().split())
                 accelerators[low] = offer.accelerator
                 for maker in _MAKERS:
                     accelerators.setdefault(low.removeprefix(maker), offer.accelerator)

@@ -18,14 +18,34 @@ _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _UNITS = {
     word: value
     for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
-        "fifteen sixteen seventeen eighteen nineteen".split()
+        [
+            "zero",
+            "one",
+            "two",
+            "three",
+            "four",
+            "five",
+            "six",
+            "seven",
+            "eight",
+            "nine",
+            "ten",
+            "eleven",
+            "twelve",
+            "thirteen",
+            "fourteen",
+            "fifteen",
+            "sixteen",
+            "seventeen",
+            "eighteen",
+            "nineteen",
+        ]
     )
 }
 _TENS = {
     word: 10 * value
     for value, word in enumerate(
-        "twenty thirty forty fifty sixty seventy eighty ninety".split(), 2
+        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"], 2
     )
 }
 _ARTICLES = frozenset({"a", "an", "single", "another"})
@@ -128,15 +148,13 @@ def _of(words: list[Word], at: int, number: Decimal, length: int) -> tuple[Decim
     return number, length + (after < len(words) and words[after].low == "of")
 
 
-def _spelled(
-    words: list[Word], at: int, part: int = 0, length: int = 0
-) -> tuple[Decimal, int]:
+def _spelled(words: list[Word], at: int, part: int = 0, length: int = 0) -> tuple[Decimal, int]:
     total = 0
     while at < len(words):
         low = words[at].low
         if low in _TENS and part % 100 == 0:
             part += _TENS[low]
-        elif low in _UNITS and (part % 10 == 0 and part % 100 != 10 or part == 0):
+        elif low in _UNITS and ((part % 10 == 0 and part % 100 != 10) or part == 0):
             part += _UNITS[low]
         elif low == "hundred" and 0 < part < 100:
             part *= 100
