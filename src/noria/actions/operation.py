@@ -25,7 +25,7 @@ class Source:
     """Why an argument has its value: words of the request, or a passage of documentation."""
 
     kind: str
-    """`request`, `documentation`, `catalogue`, `default`, or `call` (the output of another call)."""
+    """`request`, `documentation`, `catalogue`, `default`, or `call` (another call's output)."""
     text: str
     """The very words, or the passage."""
     where: str = ""

@@ -34,7 +34,10 @@ class Reversibility(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """One call of a plan. Arguments may refer to the result of an earlier one: `{"$call": 0, "path": "..."}`."""
+    """One call of a plan.
+
+    An argument may be the result of an earlier call: `{"$call": 0, "path": "..."}`.
+    """
 
     operation: str
     """The operation's id, `CATALOGUE.NAME`."""

@@ -38,8 +38,8 @@ def alternatives_to(
     """What could be had instead, the nearest first.
 
     Where the request can be met these are the other offers that meet it. Where it cannot: the same
-    in another region, another accelerator there, another number of accelerators in a machine, a name
-    that is written almost so, and another provider's.
+    in another region, another accelerator there, another number of accelerators in a machine, a
+    name that is written almost so, and another provider's.
     """
     if found.status is not PlanStatus.REFUSED:
         return [Option(fit, _how(fit, found)) for fit in found.others[:_OTHERS]]

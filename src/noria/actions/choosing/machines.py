@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from noria.actions.choosing.alternatives import alternatives_to
 from noria.actions.choosing.assembling import (
@@ -125,8 +126,6 @@ class _Part:
                     f"{offer.instance_type} is the cheapest of {len(kinds) + 1} types that fit."
                 )
         if self.wanted.afterwards and place:
-            from dataclasses import replace
-
             call = replace(call, after=(place - 1,))
         return PlanStatus.READY, "", call
 

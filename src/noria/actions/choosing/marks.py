@@ -152,7 +152,7 @@ class _Marker:
         return True
 
     def _split_name(self) -> bool:
-        """A known name that was written with gaps: `rtx pro 6000`; `us west 2` is only near a name."""
+        """A known name that was written with gaps: `rtx pro 6000`. `us west 2` is only near one."""
         for length in (4, 3, 2):
             parts = [self.low(offset) for offset in range(length)]
             name = "-".join(parts)

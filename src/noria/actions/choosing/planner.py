@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,9 @@ class Prompt:
     """What a model is asked for one plan."""
 
     instructions: str
-    inputs: Mapping[str, str]
+    operations: str
+    """Their documentation."""
+    request: str
     grammar: Grammar
 
 
@@ -112,7 +114,7 @@ class Planner:
             if operation.effect in self._effects
         ]
         text, grammar = fitting(request, found, self._catalogue.offers())
-        return Prompt(INSTRUCTIONS, {"operations": text, "request": request}, grammar)
+        return Prompt(INSTRUCTIONS, text, request, grammar)
 
     def _nothing(self, request: str, grammar: Grammar) -> Plan:
         why = "No operation of the catalogue fits this request."
@@ -129,7 +131,9 @@ def ask_with(model: Model) -> Ask:
     async def ask(prompt: Prompt) -> str:
         asked = _held_to(model, prompt.grammar.response_format())
         try:
-            return await asked.ask(prompt.instructions, **prompt.inputs)
+            return await asked.ask(
+                prompt.instructions, operations=prompt.operations, request=prompt.request
+            )
         except AnswerError as refusal:
             return refusal.reply or ""
 

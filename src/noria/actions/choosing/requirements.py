@@ -310,6 +310,8 @@ class _Group:
 
     def _machines(self, counted: tuple[Mark, Mark] | None, machine: Mark | None) -> None:
         if counted is None:
+            if machine is not None and machine.kind is Kind.MACHINE and not machine.many:
+                self.found["count"] = Wanted(1, self.source(machine))
             return
         number, thing = counted
         value = number.value

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
-from noria.actions.choosing.requirements import Requirements, Unknown, Wanted
+from noria.actions.choosing.reasons import listed, shown, unknown_name, why_not
+from noria.actions.choosing.requirements import Requirements, Wanted
 from noria.actions.operation import Offer, Source
 from noria.actions.plan import PlanStatus
-from noria.types import Money
 
 __all__ = ["Condition", "Fit", "Resolution", "conditions_of", "count_for", "resolve", "without"]
 
-_LISTED = 6
-"""The most names that a reason lists."""
 _SIMULATOR = "sim"
 """Its offers are for trying out: taken where they are named, or where there are no others."""
 
@@ -68,7 +67,7 @@ def resolve(wanted: Requirements, offers: Sequence[Offer]) -> Resolution:
         said = "; ".join(f"'{words}'" for words in wanted.unclear)
         return _asks(f"Not understood: {said}. Say what is wanted without it.")
     if wanted.unknown:
-        return _refused(" ".join(map(_unknown, wanted.unknown)), wanted.unknown[0].kind)
+        return _refused(" ".join(map(unknown_name, wanted.unknown)), wanted.unknown[0].kind)
     offers = _of_real_providers(wanted, offers)
     if (impossible := _impossible_split(wanted)) is not None:
         return impossible
@@ -76,7 +75,9 @@ def resolve(wanted: Requirements, offers: Sequence[Offer]) -> Resolution:
     for condition in conditions_of(wanted):
         kept = [offer for offer in left if condition.holds(offer)]
         if not kept:
-            return _refused(_why(condition, wanted, left, offers), condition.name)
+            return _refused(
+                why_not(condition.name, condition.words, wanted, left, offers), condition.name
+            )
         left = kept
     if not _says_what(wanted):
         return _asks(
@@ -86,7 +87,7 @@ def resolve(wanted: Requirements, offers: Sequence[Offer]) -> Resolution:
         return _asks("How many machines?", _fits(wanted, left, 1))
     fits = _fits(wanted, left)
     if not fits:
-        names = _listed(sorted({offer.instance_type for offer in left}))
+        names = listed(sorted({offer.instance_type for offer in left}))
         return _refused(
             f"'{_region_words(wanted)}' cannot be met: the price of {names} there is unknown, so "
             "no ceiling can be promised.",
@@ -95,8 +96,9 @@ def resolve(wanted: Requirements, offers: Sequence[Offer]) -> Resolution:
     if wanted.price_hour_nano is not None:
         cap = wanted.price_hour_nano
         if fits[0].price_hour_nano > cap.value:
+            cheapest = shown(fits[0].count, fits[0].offer)
             return _refused(
-                f"'{cap.source.text}' cannot be met: the cheapest that fits is {_shown(fits[0])}.",
+                f"'{cap.source.text}' cannot be met: the cheapest that fits is {cheapest}.",
                 "price_hour_nano",
             )
         fits = [fit for fit in fits if fit.price_hour_nano <= cap.value]
@@ -115,7 +117,7 @@ def _placed(wanted: Requirements, fits: list[Fit]) -> Resolution:
         else:
             cheapest = [next(f for f in fits if _place(f) == place) for place in regions]
             cheapest.sort(key=_order)
-            names = _listed([fit.offer.region for fit in cheapest])
+            names = listed([fit.offer.region for fit in cheapest])
             return _asks(f"In which region? It is to be had in {names}.", cheapest)
     elif len(wanted.regions.value) > 1:
         source = Source(
@@ -163,7 +165,7 @@ def conditions_of(wanted: Requirements) -> list[Condition]:
     """The requirements as tests, the region last: what fails there fails in that place alone."""
     found: list[Condition] = []
 
-    def add(name: str, value: Wanted[object] | None, holds: Callable[[Offer], bool]) -> None:
+    def add(name: str, value: Wanted[Any] | None, holds: Callable[[Offer], bool]) -> None:
         if value is not None:
             found.append(Condition(name, value.source.text, holds))
 
@@ -235,9 +237,6 @@ def _of_real_providers(wanted: Requirements, offers: Sequence[Offer]) -> Sequenc
     return [offer for offer in offers if offer.provider != _SIMULATOR] or offers
 
 
-# Why not
-
-
 def _asks(question: str, options: Sequence[Fit] = ()) -> Resolution:
     return Resolution(PlanStatus.ASKS, question, None, tuple(options))
 
@@ -246,80 +245,5 @@ def _refused(why: str, failed: str) -> Resolution:
     return Resolution(PlanStatus.REFUSED, why, failed=failed)
 
 
-def _unknown(unknown: Unknown) -> str:
-    near = f" Near names: {_listed(list(unknown.near))}." if unknown.near else ""
-    return f"'{unknown.word}' cannot be met: no offer knows such {_article(unknown.kind)}.{near}"
-
-
-def _article(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
-
-
-def _why(
-    failed: Condition, wanted: Requirements, left: Sequence[Offer], offers: Sequence[Offer]
-) -> str:
-    begun = f"'{failed.words}' cannot be met: "
-    providers = _listed(sorted({offer.provider for offer in left}))
-    match failed.name:
-        case "region":
-            return begun + _why_not_there(wanted, left, offers)
-        case "provider":
-            known = _listed(sorted({offer.provider for offer in offers})) or "nobody"
-            return f"{begun}there are no offers of it; there are of {known}."
-        case "accelerators" | "accelerators in all":
-            counts = sorted({offer.accelerators for offer in left if offer.accelerators})
-            name = f"{wanted.accelerator.value}s" if wanted.accelerator else "accelerators"
-            return (
-                f"{begun}{name} come {_listed(list(map(str, counts)), 'or')} to a machine "
-                f"({providers})."
-            )
-        case "accelerator memory":
-            sizes = sorted({offer.accelerator_memory_gib for offer in left})
-            return f"{begun}there are {_listed([f'{size} GiB' for size in sizes])} ({providers})."
-        case "accelerator" if wanted.instance_types is not None:
-            has = {f"{o.accelerators} x {o.accelerator or 'no accelerator'}" for o in left}
-            types = wanted.instance_types.source.text
-            return f"{begun}{types} has {_listed(sorted(has))}."
-    return f"{begun}nothing among the offers of {providers} has it."
-
-
-def _why_not_there(wanted: Requirements, left: Sequence[Offer], offers: Sequence[Offer]) -> str:
-    """What a region lacks: the accelerator at all, the number of it, or the instance type."""
-    assert wanted.regions is not None
-    there = [offer for offer in offers if offer.region in wanted.regions.value]
-    providers = _listed(sorted({offer.provider for offer in there}))
-    elsewhere = _listed(sorted({offer.region for offer in left}))
-    place = _listed(list(wanted.regions.value), "or")
-    if wanted.instance_types is not None:
-        lacking = wanted.instance_types.source.text
-    elif wanted.accelerator is not None:
-        name = wanted.accelerator.value
-        has = sorted({o.accelerators for o in there if o.accelerator == name})
-        lacking = name
-        if has:
-            lacking = f"machine with that many {name}s (only {_listed(list(map(str, has)), 'or')})"
-    else:
-        lacking = "such machine"
-    as_of = max(offer.as_of for offer in there)
-    return f"{providers} has no {lacking} in {place} (offers of {as_of}); there are in {elsewhere}."
-
-
 def _region_words(wanted: Requirements) -> str:
     return wanted.regions.source.text if wanted.regions is not None else "the request"
-
-
-def _listed(names: Sequence[str], last: str = "and") -> str:
-    shown = list(names[:_LISTED])
-    if len(names) > _LISTED:
-        shown.append(f"{len(names) - _LISTED} more")
-    if len(shown) < 2:
-        return "".join(shown)
-    return f"{', '.join(shown[:-1])} {last} {shown[-1]}"
-
-
-def _shown(fit: Fit) -> str:
-    offer = fit.offer
-    return (
-        f"{fit.count} x {offer.instance_type} in {offer.region} at "
-        f"{Money(fit.price_hour_nano)} an hour"
-    )
