@@ -118,7 +118,9 @@ def _row(row: Mapping[str, Any], answers: Mapping[str, Any], named: str, where: 
     functions = row.get("function", row.get("functions"))
     functions = [functions] if isinstance(functions, dict) else functions
     if not isinstance(functions, list) or not all(map(_is_function, functions)):
-        raise ConfigError(f"{where} ({name}): function must be a list of functions with parameters.")
+        raise ConfigError(
+            f"{where} ({name}): function must be a list of functions with parameters."
+        )
     truth = row.get("ground_truth", answers.get(name))
     if truth is None and "relevance" not in category:
         raise ConfigError(

@@ -2,10 +2,10 @@
 
 The rules are those of the published checker (Patil et al., "The Berkeley Function Calling
 Leaderboard", ICML 2025; package bfcl-eval 2026.3), with their peculiarities, so that a row which
-passes here passes there: types are exact but for an integer in place of a float; texts are compared
-without case, spaces and ``,./-_*^``; the items of a list have the type that the description says, or
-that of the accepted ones; of an object each key has its own accepted values, and ``""`` among them
-means that it may be left out.
+passes here passes there: types are exact but for an integer in place of a float; texts are
+compared without case, spaces and ``,./-_*^``; the items of a list have the type that the
+description says, or that of the accepted ones; of an object each key has its own accepted values,
+and ``""`` among them means that it may be left out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 __all__ = ["is_accepted", "plain"]
 
-_DROPPED = str.maketrans({mark: None for mark in " ,./-_*^"} | {"'": '"'})
+_DROPPED = str.maketrans(dict.fromkeys(" ,./-_*^") | {"'": '"'})
 
 
 def plain(text: str) -> str:
@@ -77,7 +77,7 @@ def _type_fits(
     return meant is not None and type(value) is meant, True
 
 
-def _items_fit(items: Sequence[Any], accepted: Any, kind: type) -> bool:
+def _items_fit(items: Any, accepted: Any, kind: type) -> bool:
     """An accepted value that is no list says nothing about the items of one."""
     if type(accepted) is not list:
         return True
