@@ -20,8 +20,8 @@ __all__ = ["GAMED", "Verdict", "official_verdict", "read_calls", "same_call"]
 
 GAMED = (
     "An answer counts as right if the first catalogue entry whose arguments occur in it as text "
-    "has the domain that is asked for, so the same call given to every question scores what the most "
-    "frequent domain has, and an answer that lists many calls scores the first that matches."
+    "has the domain that is asked for, so one call given to every question scores the share of its "
+    "domain, and an answer that lists many calls scores the first that matches."
 )
 
 
