@@ -93,7 +93,7 @@ def said_calls(reply: str, names: Mapping[str, str]) -> list[Call]:
         names: of the operations, by id.
     """
     try:
-        made = orjson.loads(reply)["answer"]["calls"]
+        made = orjson.loads(reply)["calls"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return []
     found = []

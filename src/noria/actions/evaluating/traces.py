@@ -114,13 +114,12 @@ def _of_grammar(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     if not _is_grammar(request):
         return
     try:
-        answers = request["response_format"]["json_schema"]["schema"]["properties"]["answer"]
-        calls = next(a for a in answers["oneOf"] if "calls" in a["properties"])
-        items = calls["properties"]["calls"]["items"]
-        for branch in items.get("oneOf", [items]):
+        schema = request["response_format"]["json_schema"]["schema"]
+        for branch in schema["properties"]["calls"]["items"]["oneOf"]:
             said = branch["properties"]
-            yield {"name": said["operation"]["const"], "parameters": said["arguments"]}
-    except (KeyError, TypeError, StopIteration):
+            if "arguments" in said:
+                yield {"name": said["operation"]["const"], "parameters": said["arguments"]}
+    except (KeyError, TypeError):
         return
 
 
