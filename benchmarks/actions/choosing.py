@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from noria.actions.catalogue.bm25 import Bm25
 from noria.actions.choosing import Planner
-from noria.actions.evaluating.bm25 import Bm25
 from noria.actions.operation import Effect, Offer, Operation
 from noria.retrieval.search.tokens import estimate_tokens
 from noria.statistics import wilson
