@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import psutil
 import pytest
 
 from noria.testing import FakeProvider, Reply
-from noria.types import Status
+from noria.types import Status, Subject
 from tests.support.door import Door, chat, wait_until
 
 pytestmark = pytest.mark.skipif(not hasattr(psutil, "RLIMIT_FSIZE"), reason="needs Linux's prlimit")
@@ -54,3 +56,27 @@ def test_an_answer_whose_end_cannot_be_recorded_is_not_ended(
     (span,) = door.spans()
     assert span.input_tokens is None
     assert span.cost_nano > 0
+
+
+def test_what_could_not_be_recorded_is_spent_all_the_same(door: Door, fake: FakeProvider) -> None:
+    """Its hold is charged in the end, so the rest of it must not be given to another call."""
+    secret = door.key(budget="1 USD")
+    fake.queue(Reply(text="one", first_delay=0.5))
+    with door.client(secret) as client, ThreadPoolExecutor(1) as pool:
+        asked = chat(max_tokens=500)
+        lost = pool.submit(client.post, "/v1/chat/completions", json=asked)
+        fake.wait_for_requests(1)
+        full(door, True)
+        assert lost.result().json()["error"]["code"] == "journal_unavailable"
+        full(door, False)
+        fake.reply = Reply(text="one two three")
+        served = 0
+        while client.post("/v1/chat/completions", json=chat(max_tokens=20)).is_success:
+            served += 1
+    assert served
+    door.kill()
+    door.start()
+    wait_until(lambda: door.budget(Subject.KEY).held_nano == 0, 10)
+    status = door.budget(Subject.KEY)
+    assert status.spent_nano <= status.row.budget.limit
+    assert status.spent_nano == sum(span.cost_nano for span in door.spans())

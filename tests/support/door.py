@@ -147,6 +147,13 @@ class Door:
         """The processes that answer: each writes a journal, and so do those of applications."""
         return [process for process in self.processes()[1:] if _answers(process)]
 
+    def stop_intake(self) -> None:
+        """Let nothing be taken in any more, until the server is killed."""
+        answering = {process.pid for process in self.workers()}
+        for process in self.processes()[1:]:
+            if process.pid not in answering:
+                process.suspend()
+
     def log(self) -> str:
         """What the server printed."""
         return (self.folder / "log").read_text(errors="replace")[-4000:]

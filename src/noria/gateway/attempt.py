@@ -410,17 +410,38 @@ class Attempt:
         """What a failed attempt has used and cost, and whether that is uncertain: one that was
         sent and got no answer may be billed, by default as much as was held for it."""
         usage = failed.usage
-        if failed.unanswered:
-            unanswered = self._gateway.unanswered
-            if unanswered == "hold":
-                return None, self._hold.amount, True
-            if unanswered == "nothing":
-                return None, 0, True
-            usage = self._estimate(0)
-            usage.output_tokens = 0
-        elif usage is None and failed.error.code == "upstream_cancelled":
-            usage = self._estimate(0)  # the provider has read the prompt
-        return usage, self._cost(usage, True) if usage else 0, failed.unanswered
+        unanswered = failed.unanswered
+        if failed.error.code == "upstream_cancelled":  # Another attempt answered first.
+            unanswered, usage = self._is_unanswered(), self._used_so_far()[0]
+        if unanswered:
+            usage, cost = self._charge_unanswered()
+            return usage, cost, True
+        return usage, self._cost(usage, True) if usage else 0, False
+
+    def _charge_unanswered(self) -> tuple[Usage | None, int]:
+        """What an attempt counts as having used and cost that the provider may bill though nobody
+        has seen anything of an answer."""
+        charged = self._gateway.unanswered
+        if charged == "hold":
+            return None, self._hold.amount
+        if charged == "nothing":
+            return None, 0
+        usage = self._estimate(0)
+        usage.output_tokens = 0
+        return usage, self._cost(usage, True)
+
+    def _is_unanswered(self) -> bool:
+        """Whether the request was sent whole and nothing of an answer that can be counted came."""
+        exchange = self._exchange
+        return exchange is not None and exchange.sent and self._used_so_far()[0] is None
+
+    def _used_so_far(self) -> tuple[Usage | None, bool]:
+        """What a stream has used as far as it was seen, None if nothing was, and whether that is
+        an estimate."""
+        relay = self._relay
+        if relay is None or (relay.usage is None and relay.first_token_ns is None):
+            return None, False
+        return self._used(relay)
 
     def fail(self, failed: AttemptFailure) -> None:
         """Close this attempt and the call: there is no answer."""
@@ -444,19 +465,15 @@ class Attempt:
         self._gateway.group_commit.end()  # the hold may still wait to be written
         self.stop()
         self._leave()
-        usage, estimated = None, False
-        if self._exchange is not None:
-            usage, estimated = self._used_so_far(self._exchange)
-        if self.recorded:
-            cost = self._cost(usage, estimated) if usage else 0
-            self._close(Status.CANCELLED, usage, cost, estimated=estimated)
-
-    def _used_so_far(self, exchange: Exchange) -> tuple[Usage, bool]:
-        """What an unfinished answer has used, and whether that is an estimate."""
-        relay = self._relay
-        if relay is not None and (relay.usage is not None or exchange.streaming):
-            return self._used(relay)
-        return self._estimate(0), True  # the provider has read the prompt
+        if not self.recorded:
+            return
+        usage, estimated = self._used_so_far()
+        cost = self._cost(usage, estimated) if usage else 0
+        uncertain = self._is_unanswered()
+        if uncertain:
+            usage, cost = self._charge_unanswered()
+            estimated = usage is not None
+        self._close(Status.CANCELLED, usage, cost, estimated=estimated, uncertain=uncertain)
 
     def _break_off(self, error: ApiError) -> None:
         """Tell a caller in mid-stream that the rest will not come."""
@@ -474,14 +491,11 @@ class Attempt:
             elsewhere=True,
             is_targets_fault=True,
         )
-        relay, exchange = self._relay, self._exchange
-        if relay is not None and self.forwarded:
+        if self.forwarded:
             failed.final = True
             failed.error.message = f"{name} broke off. {failure.message}"
-        if relay is not None and (relay.usage is not None or relay.first_token_ns is not None):
-            failed.usage, _ = self._used(relay)
-        elif exchange is not None and exchange.sent and failure.code != "upstream_cancelled":
-            failed.unanswered = True
+        failed.usage, _ = self._used_so_far()
+        failed.unanswered = self._is_unanswered()
         self.stop()
         return failed
 

@@ -15,7 +15,7 @@ from noria.ids import new_span_id, new_trace_id
 from noria.models import Target
 from noria.models.endpoint import Endpoint
 from noria.store import Journal, Key
-from noria.store.journal.format import frame
+from noria.store.journal.format import encode
 from noria.tracing import CallContext
 from noria.types import Status, Usage
 
@@ -76,7 +76,7 @@ class CallRecord:
         meta["target"] = target.name
         meta["hold"] = hold.amount
         meta["leases"] = [account.lease_id for account in hold.accounts]
-        return number, frame(meta, () if number else (self.raw if self.content else b"",))
+        return number, encode(meta, () if number else (self.raw if self.content else b"",))
 
     def settle(
         self,
@@ -150,7 +150,7 @@ class CallRecord:
             meta["code"], meta["error"] = error.code, error.message
             if self.counted_as is not None and not cost:
                 meta["counted"] = self.counted_as
-        return frame(meta, (answer if self.content else b"",))
+        return encode(meta, (answer if self.content else b"",))
 
     def close(self, status: Status, error: ApiError | None = None) -> None:
         """Write the end of a call whose attempts are settled already.

@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import select
 
 from noria.store.database import Database
+from noria.store.journal.format import HEAD_BYTES
 from noria.store.journal.writer import segments
 from noria.store.tables.core import journals
 
@@ -72,7 +73,7 @@ def _clear_journals(db: Database) -> None:
         with suppress(FileNotFoundError), segment.path.open("r+b") as file:
             size = os.fstat(file.fileno()).st_size
             end = size if segment.number < row.segment else min(size, row.offset)
-            for start in range(0, end, _BLOCK):
+            for start in range(HEAD_BYTES, end, _BLOCK):
                 file.seek(start)
                 file.write(bytes(min(_BLOCK, end - start)))
             file.flush()

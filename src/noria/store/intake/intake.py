@@ -143,13 +143,14 @@ class Intake:
                 insert_many(
                     connection,
                     "journals",
-                    ("holder", "segment", "offset", "done", "damaged"),
+                    ("holder", "segment", "offset", "next", "done", "damaged"),
                     [
                         (holder, *place, holder in cut.dead, holder in cut.damaged)
                         for holder, place in sorted(cut.places.items())
                     ],
                     '(holder) DO UPDATE SET segment = excluded.segment, "offset" ='
-                    ' excluded."offset", done = excluded.done, damaged = excluded.damaged',
+                    ' excluded."offset", next = excluded.next, done = excluded.done,'
+                    " damaged = excluded.damaged",
                 )
         except StoreUnavailable:
             raise

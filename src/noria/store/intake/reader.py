@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from noria.store.bulk_sql import select_in
-from noria.store.journal.format import Record, read_records
+from noria.store.journal.format import HEAD_BYTES, Record, read_records
 from noria.store.journal.writer import Segment, segments, writer_is_dead
 
 __all__ = ["JournalBatch", "read_batch"]
@@ -18,13 +18,16 @@ log = logging.getLogger("noria.store")
 
 BATCH_BYTES = 32 * 1024 * 1024
 
+_Place = tuple[int, int, int | None]
+"""A segment, an offset in it, and the number of the record that comes next."""
+
 
 @dataclass(slots=True)
 class JournalBatch:
     """What one batch takes: records, and where each journal stands after them."""
 
     records: list[tuple[str, Record]] = field(default_factory=list)
-    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+    places: dict[str, _Place] = field(default_factory=dict)
     read: dict[Path, int] = field(default_factory=dict)
     """Files that were read to their end, and how long they were."""
     spent: list[Path] = field(default_factory=list)
@@ -53,7 +56,7 @@ def read_batch(connection: Connection, home: Path, limit: int) -> JournalBatch:
         row.holder: row
         for row in select_in(
             connection,
-            'SELECT holder, segment, "offset", done, damaged FROM journals WHERE holder IN ?',
+            'SELECT holder, segment, "offset", next, done, damaged FROM journals WHERE holder IN ?',
             list(mine),
         )
     }
@@ -62,7 +65,7 @@ def read_batch(connection: Connection, home: Path, limit: int) -> JournalBatch:
         if row is not None and row.done:
             cut.gone.append(holder)
             continue
-        begin = (row.segment, row.offset) if row else (files[0].number, 0)
+        begin = (row.segment, row.offset, row.next) if row else (files[0].number, 0, None)
         # Look for death first: then what is read afterwards is all there will ever be.
         dead = _is_dead(home, files[-1])
         taken = len(cut.records)
@@ -84,17 +87,17 @@ def read_batch(connection: Connection, home: Path, limit: int) -> JournalBatch:
     return cut
 
 
-def _read(
-    cut: JournalBatch, files: list[Segment], place: tuple[int, int], limit: int, dead: bool
-) -> tuple[int, int]:
+def _read(cut: JournalBatch, files: list[Segment], place: _Place, limit: int, dead: bool) -> _Place:
     """Read one holder's files from a place on; returns the place after what was read."""
     for file in files:
 
         def damaged(first: int, last: int, file: Segment = file) -> None:
+            what = f"{last - first} bytes from {first} on cannot be read"
+            if first == last:
+                what = f"records that stood before byte {first} are missing"
             log.error(
-                "%s is damaged: %d bytes from %d on cannot be read. What they held is charged at "
-                "its lease; the file is kept.",
-                file.path.name, last - first, first,
+                "%s is damaged: %s. What they held is charged at its lease; the file is kept.",
+                file.path.name, what,
             )  # fmt: skip
             cut.damaged.add(file.holder)
             cut.broken.add(file.path)
@@ -103,23 +106,26 @@ def _read(
             cut.spent.append(file.path)
             continue
         if file.number > place[0]:
-            place = (file.number, 0)
+            place = (file.number, 0, place[2])
         size = file.path.stat().st_size
         begin = end = place[1]
-        for record in read_records(file.path, begin, damaged):
+        following = place[2]
+        if size < begin:
+            damaged(size, begin)
+        for record in read_records(file.path, begin, damaged, following):
             cut.records.append((file.holder, record))
-            end = record.end
+            end, following = record.end, record.number + 1 & 0xFFFF_FFFF
             if len(cut.records) >= limit or cut.bytes + end - begin >= BATCH_BYTES:
                 cut.full = True
                 break
         cut.bytes += end - begin
-        place = (file.number, end)
+        place = (file.number, end, following)
         if cut.full:
             return place
         final = file is not files[-1] or dead
-        if final and end < size and file.path.stat().st_size == size:
+        if final and max(end, HEAD_BYTES) < size and file.path.stat().st_size == size:
             damaged(end, size)
-            place = (file.number, size)
+            place = (file.number, size, None)
         cut.read[file.path] = size
         if file is not files[-1]:
             # A writer begins a segment only after it has ended the one before.

@@ -1,7 +1,7 @@
 """The write-ahead journal: what a process promises before it acts, and what came of it.
 
 Each process appends to segments of its own, `journal/<holder>-<number>.wal`. A record is one frame
-(`frames.py`), written by one system call, which may carry several, so that it survives the death of
+(`format.py`), written by one system call, which may carry several, so that it survives the death of
 the process (and, with `sync`, of the machine). The newest segment is locked for as long as the
 process lives: whoever can lock it knows that its writer is dead. This module is on the path of
 every request and imports no database.
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from noria.errors import NoriaError, StoreUnavailable
-from noria.store.journal.format import frame
+from noria.store.journal.format import SegmentHead, encode, frame_head
 
 __all__ = [
     "MOST_FRAMES",
@@ -32,8 +32,8 @@ __all__ = [
 ]
 
 _write = os.writev
-MOST_FRAMES: Final = 1024
-"""How many records one system call takes."""
+MOST_FRAMES: Final = 512
+"""How many records one system call takes, each in two pieces."""
 
 
 class Segment(NamedTuple):
@@ -66,6 +66,8 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._fd = -1
         self._end = 0
+        self._salt = 0
+        self._next = 0
         # Steps of an application run in threads, and each writes its own span.
         self._mutex = threading.Lock()
         try:
@@ -83,13 +85,13 @@ class Journal:
             StoreUnavailable: the disk is full or broken, or the journal is closed. Nothing of
                 the record is left in the journal.
         """
-        self.write((frame(meta, blobs),))
+        self.write((encode(meta, blobs),))
 
-    def write(self, frames: Sequence[bytes]) -> None:
-        """Write records that were framed before, all of them or none.
+    def write(self, bodies: Sequence[bytes]) -> None:
+        """Write records that were encoded before, all of them or none.
 
         Args:
-            frames: at most `MOST_FRAMES`, as `frame` made them.
+            bodies: at most `MOST_FRAMES`, as `encode` made them.
 
         Raises:
             StoreUnavailable: as in `append`.
@@ -100,12 +102,19 @@ class Journal:
             try:
                 if self._end >= self._segment_bytes:
                     self._begin_segment()
-                written = _write(self._fd, frames)
-                if written != sum(map(len, frames)):
+                number, size = self._next, 0
+                pieces: list[bytes] = []
+                for body in bodies:
+                    head = frame_head(body, self._salt, number)
+                    pieces += (head, body)
+                    size += len(head) + len(body)
+                    number = number + 1 & 0xFFFF_FFFF
+                if _write(self._fd, pieces) != size:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                self._end += written
                 if self._sync:
                     os.fdatasync(self._fd)
+                self._end += size
+                self._next = number
             except OSError as failed:
                 self._take_back()
                 raise _unwritable(self.folder, failed) from failed
@@ -124,15 +133,21 @@ class Journal:
         path = self.folder / f"{self.holder}-{number:06}.wal"
         unnamed = path.with_suffix(".new")
         fd = os.open(unnamed, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        head = SegmentHead.draw(self._next)
+        packed = head.pack()
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
+            if os.write(fd, packed) != len(packed):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             os.rename(unnamed, path)
             if self._sync:
                 _sync_folder(self.folder)
         except OSError:
             os.close(fd)
+            unnamed.unlink(missing_ok=True)
             raise
-        previous, self._fd, self._number, self._end = self._fd, fd, number, 0
+        previous, self._fd, self._number, self._end = self._fd, fd, number, len(packed)
+        self._salt = head.salt
         if previous >= 0:
             os.close(previous)
 

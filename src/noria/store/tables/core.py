@@ -225,6 +225,8 @@ journals = Table(
     Column("holder", Text, primary_key=True),
     Column("segment", BigInteger, nullable=False),
     Column("offset", BigInteger, nullable=False),
+    # The number of the record that comes next; null where that is not known.
+    Column("next", BigInteger),
     # The holder is dead and all it wrote is taken in: its files may go.
     Column("done", Boolean, nullable=False),
     # Something in it could not be read: its holder's leases are charged when it ends.

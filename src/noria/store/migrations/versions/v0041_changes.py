@@ -1,4 +1,4 @@
-"""Which processes know of a changed budget; leases that were charged whole.
+"""Which processes know of a changed budget; charged leases; numbers of a journal's records.
 
 Revision ID: 0041
 Revises: 0040
@@ -17,7 +17,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Count by generations in place of instants, and keep what was charged for no call."""
+    """Count by generations, keep what was charged for no call, and notice what is missing."""
     op.add_column(
         "budgets", sa.Column("changed", sa.BigInteger(), nullable=False, server_default="0")
     )
@@ -30,5 +30,6 @@ def upgrade() -> None:
         sa.Column("nano", sa.BigInteger(), nullable=False),
     )
     op.create_index("ix_lease_charges_budget_id", "lease_charges", ["budget_id"])
+    op.add_column("journals", sa.Column("next", sa.BigInteger()))
     op.drop_index("budget_windows_opened", "budget_windows")
     op.drop_column("budget_windows", "opened_ns")
