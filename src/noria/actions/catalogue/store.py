@@ -35,7 +35,7 @@ class CatalogueStore:
         """Of those that were added."""
         return sorted(path.stem for path in self._folder.glob("*.json"))
 
-    def list(self) -> list[StoredPart]:
+    def all(self) -> list[StoredPart]:
         """All of them, by name."""
         shipped = [StoredPart(one, Origin("shipped", "noria")) for one in shipped_parts()]
         found = [*shipped, *(self.get(name) for name in self.names())]
@@ -110,7 +110,7 @@ class CatalogueStore:
 
     def parts(self) -> list[Part]:
         """The content of all of them."""
-        return [one.part for one in self.list()]
+        return [one.part for one in self.all()]
 
     def _write(self, path: Path, data: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)

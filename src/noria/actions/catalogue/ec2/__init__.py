@@ -1,4 +1,4 @@
-"""Amazon EC2: what it can do with machines, and its accelerated instance types with dated prices."""
+"""Amazon EC2: what it can do with machines; its accelerated types with dated prices."""
 
 from __future__ import annotations
 
