@@ -31,6 +31,7 @@ __all__ = [
     "Apps",
     "Arena",
     "Budgets",
+    "Cluster",
     "Config",
     "Engines",
     "Journal",
@@ -279,6 +280,33 @@ class Engines(Section):
     """Stop an engine that nobody used for so long; 0 keeps it."""
 
 
+class Cluster(Section):
+    """A Ray cluster that work is sent to."""
+
+    address: str = Field(min_length=1)
+    """Where its head listens, as `host:port`; `auto` takes what `RAY_ADDRESS` names, else one
+    that runs on this machine."""
+    token_env: str | None = None
+    """The environment variable that holds its token; left out, Ray looks for one itself."""
+    install: bool = False
+    """Whether the workers install the `requirements.txt` of an application."""
+    autoscales: bool = False
+    """Whether machines are added when they are asked for; otherwise what no machine has is
+    refused at once."""
+    replicas: int = Field(1, ge=1)
+    """The fewest processes of an application that is served there."""
+    most_replicas: int = Field(4, ge=1)
+    """The most of them."""
+    queue: float = Field(4.0, gt=0)
+    """Requests that each should have in hand; beyond that another one is started."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Cluster:
+        if self.most_replicas < self.replicas:
+            raise ValueError("most_replicas must not be below replicas")
+        return self
+
+
 class Apps(Section):
     """Applications that are served."""
 
@@ -345,6 +373,7 @@ class Config(Section):
     engines: Engines = Engines()
     telemetry: Telemetry = Telemetry()
     apps: Apps = Apps()
+    clusters: dict[str, Cluster] = Field(default_factory=dict)
     arena: Arena = Arena()
     shadow: dict[str, Shadow] = Field(default_factory=dict)
 
