@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -137,3 +138,8 @@ def test_a_missing_package_is_named(executor: Executor, work: Any) -> None:
 def test_two_versions_at_once(executor: Executor, work: Any, load_work: Any, target: str) -> None:
     other = load_work(target, "work_app", **{"return 2 * number": "return 3 * number"})
     assert executor.submit(other.double, 5).result() == 15
+    sys.modules["work_app"] = work  # the older one goes on to serve
+    assert executor.submit(work.double, 5).result() == 10
+    sys.modules["work_app"] = other
+    assert executor.submit(other.double, 5).result() == 15
+    sys.modules["work_app"] = work

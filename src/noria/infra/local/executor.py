@@ -221,7 +221,7 @@ class LocalExecutor:
         attempts: int,
     ) -> Outcome:
         for attempt in range(attempts):
-            process = self._process(gpus)
+            process = self._process(gpus, work.folder)
             with self._room:
                 self._busy[future] = process
                 stopped = future in self._cancelled
@@ -252,7 +252,7 @@ class LocalExecutor:
         _must_travel(work, function, args, kwargs)
         context, run = current.get(), running.get()
         gpus = self._take(wanted)
-        process = self._process(gpus)
+        process = self._process(gpus, work.folder)
         ended = False
         try:
             for piece in process.stream(work, args, kwargs):
@@ -297,15 +297,15 @@ class LocalExecutor:
             self._gpus += gpus
             self._room.notify_all()
 
-    def _process(self, gpus: tuple[int, ...]) -> WorkerProcess:
+    def _process(self, gpus: tuple[int, ...], folder: str | None) -> WorkerProcess:
         with self._room:
             for process in tuple(self._idle):
                 if not process.alive:
                     self._idle.remove(process)
-                elif process.gpus == gpus:
+                elif process.kind == (gpus, folder):
                     self._idle.remove(process)
                     return process
-        return WorkerProcess(gpus)
+        return WorkerProcess(gpus, folder)
 
     def _keep(self, process: WorkerProcess) -> None:
         with self._room:

@@ -23,10 +23,11 @@ class WorkerProcess:
 
     Args:
         gpus: the numbers of the graphics processors that it sees.
+        folder: the application's folder that it loads; two versions are never in one process.
     """
 
-    def __init__(self, gpus: tuple[int, ...]) -> None:
-        self.gpus = gpus
+    def __init__(self, gpus: tuple[int, ...], folder: str | None) -> None:
+        self.kind = (gpus, folder)
         environ = dict(os.environ)
         if gpus:
             environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))

@@ -49,6 +49,7 @@ def connect(cluster: Cluster) -> Any:
         NoriaError: Ray is not installed, or this process is connected to another cluster.
     """
     global _connected
+    _show_token(cluster)
     ray = ray_module()
     address = _address(cluster)
     with _lock:
@@ -60,14 +61,6 @@ def connect(cluster: Cluster) -> Any:
                 )
             _connected = address
             return ray
-        if cluster.token_env is not None:
-            token = os.environ.get(cluster.token_env)
-            if not token:
-                raise NoriaError(
-                    f"{cluster.token_env} is not set, which holds the token of the cluster.",
-                    f"export {cluster.token_env}=...",
-                )
-            os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", token
         if not answers(address):
             raise ClusterAway(
                 f"No Ray head listens at {address}.", "Start one: ray start --head --port=6379"
@@ -83,9 +76,22 @@ def connect(cluster: Cluster) -> Any:
     return ray
 
 
+def _show_token(cluster: Cluster) -> None:
+    """Put the token where Ray looks for it, which it does once, when it is imported."""
+    if cluster.token_env is None:
+        return
+    token = os.environ.get(cluster.token_env)
+    if not token:
+        raise NoriaError(
+            f"{cluster.token_env} is not set, which holds the token of the cluster.",
+            f"export {cluster.token_env}=...",
+        )
+    os.environ["RAY_AUTH_MODE"], os.environ["RAY_AUTH_TOKEN"] = "token", token
+
+
 def _must_be_let_in(address: str) -> None:
     """Ask whether the token is taken: Ray itself tries for minutes before it says no."""
-    from ray._raylet import GcsClient
+    from ray._raylet import GcsClient  # type: ignore[attr-defined]
 
     found: list[Any] = []
 

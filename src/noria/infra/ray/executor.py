@@ -131,7 +131,7 @@ class RayExecutor:
                     piece.settle(context, run)
                     return
                 yield piece
-        except BaseException as failure:
+        except BaseException as failure:  # noqa: BLE001 - raised again, in noria's words
             self._end(pieces)
             raise told(failure, work.title) from None
 
@@ -238,7 +238,7 @@ class RayExecutor:
     ) -> Any:
         try:
             return remote.remote(work, args, kwargs)
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001 - as above
             names = tuple(inspect.signature(function).parameters)
             raise explain(work.title, args, kwargs, names) or told(failure, work.title) from None
 
