@@ -36,7 +36,7 @@ class RayHead:
         command = [
             str(Path(sys.executable).parent / "ray"), "start", "--head", "--port=0",
             f"--num-cpus={CPUS}", "--resources={\"shelf\": 2}", "--include-dashboard=false",
-            f"--temp-dir={folder / 't'}", "--node-ip-address=127.0.0.1", "--disable-usage-stats",
+            f"--temp-dir={folder / 't'}", "--disable-usage-stats",
         ]  # fmt: skip
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=90)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -29,9 +29,10 @@ from noria.tracing import CallContext, current
 from noria.types import Label, Usage
 
 if TYPE_CHECKING:
+    from noria.apps.declare.app import App
     from noria.retrieval import Document
 
-__all__ = ["Outcome", "Work", "carry_out", "carry_out_stream", "work_for"]
+__all__ = ["Outcome", "Work", "carry_out", "carry_out_stream", "load_here", "work_for"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +200,23 @@ def carry_out_stream(
     yield outcome
 
 
+def load_here(file: str, name: str) -> App:
+    """An application of the bundle that this worker was started in."""
+    from noria.apps.declare.app import declared
+
+    os.environ["NORIA_APP"] = name
+    _load_once(Path.cwd() / file)
+    return next(app for app in declared if app.name == name)
+
+
+def _load_once(file: Path) -> None:
+    if str(file) not in _loaded:
+        from noria.apps.host.loader import load_app
+
+        load_app(file)
+        _loaded.add(str(file))
+
+
 async def _awaited(value: Any) -> Any:
     return await value
 
@@ -211,12 +229,7 @@ def _find(work: Work, folder: str | None) -> Callable[..., Any]:
     if here is not None and here not in sys.path:
         sys.path.insert(0, here)
     if here is not None and work.app_file is not None:
-        file = str(Path(here) / work.app_file)
-        if file not in _loaded:
-            from noria.apps.host.loader import load_app
-
-            load_app(file)
-            _loaded.add(file)
+        _load_once(Path(here) / work.app_file)
     try:
         found: Any = importlib.import_module(work.module)
     except ModuleNotFoundError as missing:
