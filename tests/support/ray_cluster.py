@@ -31,7 +31,6 @@ class RayHead:
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": self.token,
             "RAY_USAGE_STATS_ENABLED": "0",
-            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         }
         command = [
             str(Path(sys.executable).parent / "ray"), "start", "--head", "--port=0",
