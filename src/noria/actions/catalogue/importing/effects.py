@@ -12,9 +12,9 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[^A-Za-z0-9]+")
 _ORDER = list(Effect)
 
 _VERBS = {
-    Effect.READ: "check compute convert count describe diff estimate export fetch find get head help "
-    "info inspect list log logs lookup ls parse ping preview print query read render search show "
-    "status summarize test validate verify version view whoami",
+    Effect.READ: "check compute convert count describe diff estimate export fetch find get head "
+    "help info inspect list log logs lookup ls parse ping preview print query read render search "
+    "show status summarize test validate verify version view whoami",
     Effect.CREATE: "acquire add allocate attach build buy clone copy create deploy fork generate "
     "import init insert install invite issue launch make mint new open order post provision "
     "publish register request reserve run schedule send spawn start submit upload",
