@@ -69,7 +69,7 @@ def plan_machines(request: str, catalogue: Documented, market: Market | None = N
         None where the request is about something else: a model may know what.
     """
     offers, groups = (market or Market(catalogue.offers())).read(request)
-    if groups is None:
+    if groups is None or not offers:
         return None
     operations = [one for one in catalogue.operations() if one.starts]
     lasting = next((one.time_to_live_s for one in groups if one.time_to_live_s), None)
