@@ -66,8 +66,10 @@ def _how(fit: Fit, found: Resolution) -> str:
 
 
 def _meeting(conditions: Iterable[Condition], offers: Iterable[Offer]) -> list[Offer]:
-    tests = [condition.holds for condition in conditions]
-    return [offer for offer in offers if all(holds(offer) for holds in tests)]
+    left = list(offers)
+    for condition in conditions:
+        left = [offer for offer in left if condition.holds(offer)]
+    return left
 
 
 def _fit(wanted: Requirements, offer: Offer) -> Fit | None:
