@@ -307,8 +307,17 @@ class _Group:
                 if free and machines is None and mark.first - free[-1].last <= 5:
                     machines = (free.pop(), mark)
                 free.clear()
+        counted = [pair[0] for pair in (machines, cards) if pair is not None]
+        self._leave_no_number(counted)
         self._machines(machines, machine)
         self._cards(cards, card, machine, things)
+
+    def _leave_no_number(self, counted: list[Mark]) -> None:
+        """A number that counts nothing known is asked about, so that none is passed over."""
+        for mark in self.marks:
+            if mark.kind is Kind.NUMBER and mark not in counted and mark.value != 1:
+                following = min(mark.last + 2, len(self.words) - 1)
+                self.unclear.append(said(self.text, self.words, mark.first, following).text)
 
     def _follows(self, things: list[Mark], place: int, kinds: tuple[Kind, ...]) -> bool:
         """Whether the next thing is of these kinds and stands beside this one."""
