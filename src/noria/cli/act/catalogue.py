@@ -28,9 +28,7 @@ _Name = Annotated[str, typer.Argument(metavar="NAME", help="The catalogue.")]
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(help="What to call it: letters, digits, - and _.")],
-    source: Annotated[
-        str, typer.Argument(help="A file, an address, a module, or a command line.")
-    ],
+    source: Annotated[str, typer.Argument(help="A file, an address, a module, or a command line.")],
     kind: Annotated[
         str | None,
         typer.Option(help="openapi, python, help, mcp, apibench or offers; seen from the name."),

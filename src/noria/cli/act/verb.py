@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from noria.cli.act import evaluating
+from noria.cli.act import catalogue, evaluating
 
 __all__ = ["app"]
 
@@ -19,3 +19,4 @@ def _group() -> None:
 
 
 app.command("eval")(evaluating.evaluate)
+app.add_typer(catalogue.app, name="catalogue")

@@ -26,7 +26,7 @@ __all__ = ["Reader", "Unusable"]
 _JSON = ("application/json", "application/merge-patch+json", "application/vnd.api+json")
 _FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 _UNSENT = ("authorization", "accept", "content-type")
-_ANSWER_NODES = 300
+_ANSWER_NODES = 60
 
 
 class Unusable(Exception):
@@ -50,6 +50,7 @@ class Reader:
         self._document = document
         self._references = references
         self._schemas = Schemas(references)
+        self._answers = Schemas(references, answer=True)
         self._server = server
         components = document.get("components")
         schemes = components.get("securitySchemes") if isinstance(components, dict) else None
@@ -127,9 +128,7 @@ class Reader:
             names = list(headers) if isinstance(headers, dict) else []
             _, media = _media(told.get("content"))
             if media is not None and "schema" in media:
-                schema = self._schemas.resolve(
-                    media["schema"], where, answer=True, nodes=_ANSWER_NODES
-                )
+                schema = self._answers.resolve(media["schema"], where, _ANSWER_NODES)
                 return schema, names
             if names:
                 return {}, names

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from noria.actions.catalogue.importing.openapi.references import References
 
 __all__ = ["Schemas", "is_satisfiable"]
 
-_MOST_NODES = 3_000
-"""Of one operation's schema; what lies deeper is described by its type alone."""
-_MOST_DEPTH = 12
+_LEVELS = 4
+"""How many references within references are followed at most."""
+_MOST_NODES = 400
+"""Subschemas of one schema, beyond which fewer levels are followed."""
+_MOST_INLINE = 100
+"""How deep a schema may be nested without references."""
 _KEPT = (
     "type", "description", "enum", "const", "default", "format", "pattern", "minLength",
     "maxLength", "minimum", "maximum", "multipleOf", "minItems", "maxItems", "uniqueItems",
@@ -21,65 +25,101 @@ _KEPT = (
 class Schemas:
     """Resolves the schemas of one document.
 
+    References are followed up to some levels, and what lies deeper, or comes round in a circle, is
+    described by its type alone. What was resolved once is shared and never changed.
+
     Args:
         references: of the document.
+        answer: of what comes back, so what is only written is left out; otherwise what is only
+            read is.
     """
 
-    def __init__(self, references: References) -> None:
+    def __init__(self, references: References, *, answer: bool = False) -> None:
         self._references = references
+        self._skipped = "writeOnly" if answer else "readOnly"
+        self._made: dict[tuple[str, int], tuple[dict[str, Any], int]] = {}
 
-    def resolve(
-        self, schema: Any, base: str = "", *, answer: bool = False, nodes: int = _MOST_NODES
-    ) -> dict[str, Any]:
+    def resolve(self, schema: Any, base: str = "", nodes: int = _MOST_NODES) -> dict[str, Any]:
         """A schema with what its references stand for in their place.
 
         Args:
             schema: as the document has it.
             base: the document that it stands in.
-            answer: it is what comes back, so what is only written is left out; otherwise what is
-                only read is.
             nodes: the most subschemas.
 
         Raises:
             NoriaError: a reference cannot be followed.
         """
-        return _Resolving(self._references, answer, nodes).schema(schema, base, (), 0)
+        made: dict[str, Any] = {}
+        for levels in range(_LEVELS, -1, -1):
+            made, size = self._sized(schema, base, levels + 1, (), 0)
+            if size <= nodes:
+                break
+        return dict(made)
 
+    def _sized(
+        self, given: Any, base: str, levels: int, above: tuple[str, ...], inline: int
+    ) -> tuple[dict[str, Any], int]:
+        """A schema, and of how many it is made.
 
-class _Resolving:
-    def __init__(self, references: References, answer: bool, nodes: int) -> None:
-        self._references = references
-        self._skipped = "writeOnly" if answer else "readOnly"
-        self._left = nodes
-
-    def schema(
-        self, given: Any, base: str, above: tuple[str, ...], depth: int
-    ) -> dict[str, Any]:  # fmt: skip
+        Args:
+            given: as the document has it.
+            base: the document that it stands in.
+            levels: how many references are followed from here on.
+            above: the references whose branches of `allOf` this is in.
+            inline: how deep it is nested since the last reference.
+        """
         if given is False:
-            return {"not": {}}
+            return {"not": {}}, 1
         if not isinstance(given, dict):
-            return {}
+            return {}, 1
         node, base, reference = self._references.follow(given, base)
         if not isinstance(node, dict):
-            return {"not": {}} if node is False else {}
-        self._left -= 1
-        again = reference is not None and reference in above
-        if again or depth > _MOST_DEPTH or self._left < 0:
-            return _only_type(node)
-        if reference is not None:
-            above = (*above, reference)
+            return ({"not": {}} if node is False else {}), 1
+        if reference is None:
+            if inline > _MOST_INLINE:
+                return _only_type(node), 1
+            return self._resolved(node, base, levels, above, inline + 1)
+        if levels <= 0:
+            return _only_type(node), 1
+        if above:
+            if reference in above:
+                return {}, 1
+            return self._resolved(node, base, levels, (*above, reference), 0)
+        key = reference, levels
+        if key not in self._made:
+            self._made[key] = self._resolved(node, base, levels - 1, (), 0, reference)
+        made, size = self._made[key]
+        said = given.get("description")
+        if isinstance(said, str) and said != made.get("description"):
+            made = {**made, "description": said}
+        return made, size
+
+    def _resolved(
+        self, node: dict[str, Any], base: str, levels: int, above: tuple[str, ...], inline: int,
+        own: str = "",
+    ) -> tuple[dict[str, Any], int]:  # fmt: skip
         made: dict[str, Any] = {key: node[key] for key in _KEPT if key in node}
+        size = 1
         self._bounds(node, made)
-        self._inside(node, made, base, above, depth)
+
+        def inside(given: Any, above: tuple[str, ...] = ()) -> dict[str, Any]:
+            nonlocal size
+            one, its = self._sized(given, base, levels, above, inline)
+            size += its
+            return one
+
+        self._inside(node, made, base, inside)
         for key in ("oneOf", "anyOf"):
             branches = node.get(key)
             if isinstance(branches, list) and branches:
-                made[key] = [self.schema(one, base, above, depth + 1) for one in branches]
+                made[key] = [inside(one) for one in branches]
         for one in node.get("allOf") or ():
-            _merge(made, self.schema(one, base, above, depth + 1))
+            # What an object is made of belongs to it: it is no level further down.
+            _merge(made, inside(one, (*above, own or "allOf")) if levels else _only_type(one))
         if node.get("nullable") is True:
             _allow_null(made)
-        return made
+        return made, size
 
     def _bounds(self, node: dict[str, Any], made: dict[str, Any]) -> None:
         """Exclusive bounds: a flag in 3.0, a number in 3.1."""
@@ -94,8 +134,11 @@ class _Resolving:
                 made[exclusive] = value
 
     def _inside(
-        self, node: dict[str, Any], made: dict[str, Any], base: str, above: tuple[str, ...],
-        depth: int,
+        self,
+        node: dict[str, Any],
+        made: dict[str, Any],
+        base: str,
+        inside: Callable[[Any], dict[str, Any]],
     ) -> None:  # fmt: skip
         properties = node.get("properties")
         if isinstance(properties, dict):
@@ -104,7 +147,7 @@ class _Resolving:
                 told, _, _ = self._references.follow(one, base)
                 if isinstance(told, dict) and told.get(self._skipped) is True:
                     continue
-                kept[name] = self.schema(one, base, above, depth + 1)
+                kept[name] = inside(one)
             made["properties"] = kept
             made.setdefault("type", "object")
         required = node.get("required")
@@ -115,12 +158,12 @@ class _Resolving:
                 names = [one for one in names if one not in hidden]
             made["required"] = names
         if "items" in node:
-            made["items"] = self.schema(node["items"], base, above, depth + 1)
+            made["items"] = inside(node["items"])
         more = node.get("additionalProperties")
         if isinstance(more, bool):
             made["additionalProperties"] = more
         elif isinstance(more, dict):
-            made["additionalProperties"] = self.schema(more, base, above, depth + 1)
+            made["additionalProperties"] = inside(more)
 
 
 def _only_type(node: dict[str, Any]) -> dict[str, Any]:
