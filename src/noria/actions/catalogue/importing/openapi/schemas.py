@@ -9,9 +9,9 @@ from noria.actions.catalogue.importing.openapi.references import References
 
 __all__ = ["Schemas", "is_satisfiable"]
 
-_LEVELS = 4
+_LEVELS = 3
 """How many references within references are followed at most."""
-_MOST_NODES = 400
+_MOST_NODES = 200
 """Subschemas of one schema, beyond which fewer levels are followed."""
 _MOST_INLINE = 100
 """How deep a schema may be nested without references."""
