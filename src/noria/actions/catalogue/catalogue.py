@@ -110,7 +110,7 @@ class Catalogue:
         return list(islice(found, k))
 
     def _best(self, words: str, k: int) -> list[int]:
-        """The places of the operations that fit best, by words and, where it is known, by meaning."""
+        """The places of the operations that fit best, by words and by meaning."""
         if self._meaning is None or not words.strip():
             return self._index.best(words, k)
         depth = max(k, _FUSED)

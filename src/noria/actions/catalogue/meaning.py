@@ -1,4 +1,4 @@
-"""Search by meaning: vectors of the embedded model, made once for each text and kept in the home."""
+"""Search by meaning: vectors of the embedded model, made once a text and kept in the home."""
 
 from __future__ import annotations
 

@@ -16,8 +16,16 @@ from noria.errors import NoriaError
 
 __all__ = ["read_python"]
 
-_PLAIN = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", 
-          "bytes": "string", "None": "null", "Path": "string", "UUID": "string", "Decimal": "string"}  # fmt: skip
+_PLAIN = {
+    "str": "string",
+    "bytes": "string",
+    "Path": "string",
+    "Decimal": "string",
+    "int": "integer",
+    "float": "number",
+    "bool": "boolean",
+    "None": "null",
+}
 _ARRAYS = ("list", "List", "Sequence", "Iterable", "Collection", "tuple", "Tuple", "set", "Set",
            "frozenset", "Iterator")  # fmt: skip
 _OBJECTS = ("dict", "Dict", "Mapping", "MutableMapping", "TypedDict")
