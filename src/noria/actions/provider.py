@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -24,6 +24,13 @@ class Resource:
     """`noria:plan`, `noria:call` and `noria:key` are ours: they make an unplanned one visible."""
     state: str = "running"
     details: Mapping[str, Any] = field(default_factory=dict)
+    """Where the provider knows them: `price_hour_nano`, and `begun_ns` and `ended_ns` by its own
+    clock, `instance_type`."""
+
+    @property
+    def lives(self) -> bool:
+        """Whether it has not ended. What has ended may be shown for a while."""
+        return self.state not in ("terminated", "ended", "deleted")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,11 @@ class Provider(Protocol):
         """What can be had, where, and at what price."""
         ...
 
+    def offer(self, region: str, instance_type: str) -> Offer | None:
+        """One offer as it is at this moment; None where it is not to be had. Its price is None
+        where the provider does not tell."""
+        ...
+
     def dry_run(self, operation: Operation, arguments: Mapping[str, Any]) -> DryRun:
         """Ask whether a call is permitted, without carrying it out."""
         ...
@@ -132,7 +144,11 @@ class Provider(Protocol):
         ...
 
     def observe(self, tags: Mapping[str, str]) -> list[Resource]:
-        """What exists now with these tags."""
+        """What exists now with these tags, and what with these tags has ended lately."""
+        ...
+
+    def result_of(self, operation: Operation, resources: Sequence[Resource]) -> dict[str, Any]:
+        """What `apply` would have answered for what an operation has made, in its form."""
         ...
 
     def destroy(self, resource: Resource) -> None:

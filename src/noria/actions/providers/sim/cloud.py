@@ -25,10 +25,14 @@ CREATE TABLE IF NOT EXISTS things (
 );
 CREATE INDEX IF NOT EXISTS things_ended ON things (ended_ns);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS prices (region TEXT, type TEXT, nano INTEGER, PRIMARY KEY (region, type));
+CREATE TABLE IF NOT EXISTS prices (
+    region TEXT, type TEXT, nano INTEGER, PRIMARY KEY (region, type)
+);
 CREATE TABLE IF NOT EXISTS closed (region TEXT, type TEXT, PRIMARY KEY (region, type));
 """
 _SECOND = 1_000_000_000
+_SHOWN_S = 3600
+"""For how long what has ended can still be seen."""
 
 
 class Cloud:
@@ -131,13 +135,14 @@ class Cloud:
         return str(row["label"])
 
     def seen(self, *, everything: bool = False) -> list[dict[str, Any]]:
-        """The things that have not ended and can be seen by now; with `everything`, all that ever
-        were."""
-        where = "" if everything else "WHERE ended_ns IS NULL AND seen_ns <= ?"
+        """The things that can be seen by now, those too that have ended within the last hour; with
+        `everything`, all that ever were."""
+        where = "" if everything else "WHERE seen_ns <= ? AND (ended_ns IS NULL OR ended_ns > ?)"
+        now = self.clock()
         with self._mutex:
             rows = self._database.execute(
                 f"SELECT * FROM things {where} ORDER BY id",  # noqa: S608 - one of two texts
-                () if everything else (self.clock(),),
+                () if everything else (now, now - _SHOWN_S * _SECOND),
             ).fetchall()
         return [dict(row) | {"tags": json.loads(row["tags"])} for row in rows]
 

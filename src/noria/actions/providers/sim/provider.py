@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +52,12 @@ class SimProvider:
             if at not in closed:
                 yield replace(offer, price_hour_nano=changed.get(at, offer.price_hour_nano))
 
+    def offer(self, region: str, instance_type: str) -> Offer | None:
+        return next(
+            (o for o in self.offers() if (o.region, o.instance_type) == (region, instance_type)),
+            None,
+        )
+
     def dry_run(self, operation: Operation, arguments: Mapping[str, Any]) -> DryRun:
         return DryRun(True, "The simulator permits everything.")
 
@@ -86,12 +92,13 @@ class SimProvider:
                 thing["kind"],
                 thing["region"],
                 thing["tags"],
-                "running" if now >= thing["runs_ns"] else "pending",
+                _state(thing, now),
                 {
                     "instance_type": thing["type"],
                     "label": thing["label"],
                     "price_hour_nano": thing["price_nano"],
                     "begun_ns": thing["begun_ns"],
+                    "ended_ns": thing["ended_ns"],
                 },
             )
             for thing in self.cloud.seen()
@@ -103,17 +110,14 @@ class SimProvider:
             raise ProviderError("Throttled", "Too many calls.", again=True)
         self.cloud.end(resource.id)
 
-    def ended_ns(self, resource: Resource) -> int | None:
-        """When a resource has ended by the cloud's own clock; None if it has not."""
-        for thing in self.cloud.seen(everything=True):
-            if thing["id"] == resource.id:
-                ended: int | None = thing["ended_ns"]
-                return ended
-        return None
+    def result_of(self, operation: Operation, resources: Sequence[Resource]) -> dict[str, Any]:
+        ids = [resource.id for resource in resources]
+        found: dict[str, Any] = {"resources": [{"id": id_} for id_ in ids]}
+        return found | ({"ids": ids} if operation.starts else {"id": ids[0] if ids else None})
 
     def _list(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         found = [one for one in self.observe({}) if one.region == arguments["region"]]
-        return {"ids": [one.id for one in found if one.kind == "machine"]}
+        return {"ids": [one.id for one in found if one.kind == "machine" and one.lives]}
 
     def _carry_out(
         self, name: str, arguments: Mapping[str, Any], key: str, *, partial: bool
@@ -141,10 +145,9 @@ class SimProvider:
         raise ProviderError("UnknownOperation", f"The simulator has no operation {name}.")
 
     def _start(self, arguments: Mapping[str, Any], key: str, *, partial: bool) -> dict[str, Any]:
-        region, type_, count = (arguments[name] for name in ("region", "instance_type", "count"))
-        offer = next(
-            (o for o in self.offers() if (o.region, o.instance_type) == (region, type_)), None
-        )
+        region, type_ = str(arguments["region"]), str(arguments["instance_type"])
+        count = int(arguments["count"])
+        offer = self.offer(region, type_)
         if offer is None or offer.price_hour_nano is None:
             raise ProviderError("NotOffered", f"There is no {type_} in {region}.")
         wanted = max(1, count // 2) if partial and count > 1 else count
@@ -169,3 +172,9 @@ class SimProvider:
         here = at.execute(f"{running} AND region = ?", (region,)).fetchone()[0]
         same = at.execute(f"{running} AND region = ? AND type = ?", (region, type_)).fetchone()[0]
         return int(min(self._settings.quota - here, self._settings.capacity - same))
+
+
+def _state(thing: Mapping[str, Any], now: int) -> str:
+    if thing["ended_ns"] is not None:
+        return "terminated"
+    return "running" if now >= thing["runs_ns"] else "pending"
