@@ -9,7 +9,7 @@ from noria.actions.operation import Effect, Operation
 from noria.actions.plan import Plan
 from noria.actions.provider import Key, Provider, ProviderError, Resource
 from noria.actions.running.environment import Environment
-from noria.actions.running.journal import Entry, RunJournal
+from noria.actions.running.journal import Entry, RunJournal, in_doubt
 from noria.actions.running.observing import watch
 from noria.actions.running.references import resolved
 
@@ -72,10 +72,7 @@ class _Call:
         self.result = next((e.content["result"] for e in mine if e.kind == "result"), None)
         calls = [entry for entry in mine if entry.kind == "call"]
         self.called_ns = calls[-1].at_ns if calls else 0
-        # The last call has no answer in the journal, or one that says that none came.
-        self.in_doubt = bool(calls) and (
-            mine[-1].kind == "call" or bool(mine[-1].content.get("unknown"))
-        )
+        self.in_doubt = in_doubt(mine)
         self.makes = self.operation.effect is Effect.CREATE and self.provider.traits.tags
         self.counted = self.operation.starts.get("count")
         wanted = self.arguments.get(self.counted, 1) if self.counted else 1

@@ -13,6 +13,7 @@ Entries are never changed. Kinds:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from noria.actions.running.pace import Pace
 from noria.store.database import Database
 from noria.store.tables.actions import action_journal
 
-__all__ = ["Entry", "RunJournal", "append_entry"]
+__all__ = ["Entry", "RunJournal", "append_entry", "in_doubt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,12 @@ class Entry:
     kind: str
     call: int | None
     content: dict[str, Any]
+
+
+def in_doubt(entries: Sequence[Entry]) -> bool:
+    """Whether the last attempt of a call may have been carried out though no answer came."""
+    said = [entry for entry in entries if entry.kind in ("call", "failed", "result", "adopted")]
+    return bool(said) and (said[-1].kind == "call" or bool(said[-1].content.get("unknown")))
 
 
 class RunJournal:

@@ -71,7 +71,7 @@ def note_seen(
         return
     with db.write() as connection:
         for row in rows:
-            changing = {"state": row["state"], "details": row["details"]}
+            changing = {"state": row["state"]}  # the details stay as they were first seen
             if row["ended_ns"] is not None:
                 changing["ended_ns"] = row["ended_ns"]
             connection.execute(

@@ -14,6 +14,7 @@ from noria.actions.running.admission import begin
 from noria.actions.running.calling import CallFailed, OutcomeUnknown, make_call
 from noria.actions.running.claim import claimed
 from noria.actions.running.environment import Environment
+from noria.actions.running.journal import Entry
 from noria.actions.running.observing import observe
 from noria.actions.running.references import calls_named
 from noria.actions.running.resources import cost_of, resources_of
@@ -150,28 +151,33 @@ class Runner:
             for place in ready:
                 del waiting[place]
 
-            def attempt(place: int) -> tuple[int, dict[str, Any] | None, str, RunStatus]:
-                try:
-                    return place, make_call(environment, plan, place, results, before), "", status
-                except CallFailed as why:
-                    return place, None, str(why), RunStatus.PARTIAL
-                except OutcomeUnknown as why:
-                    return place, None, str(why), RunStatus.STUCK
-                except ProviderError as why:
-                    return place, None, why.message, RunStatus.PARTIAL
-
             if len(ready) == 1:
-                outcomes = [attempt(ready[0])]
+                outcomes = [self._attempt(plan, ready[0], results, before)]
             else:
                 with ThreadPoolExecutor(min(_AT_ONCE, len(ready))) as threads:
-                    outcomes = list(threads.map(attempt, ready))
-            for place, result, why, outcome in outcomes:
-                if result is not None:
-                    results[place] = result
+                    started = [
+                        threads.submit(self._attempt, plan, place, results, before)
+                        for place in ready
+                    ]
+                outcomes = [one.result() for one in started]
+            for place, outcome in zip(ready, outcomes, strict=True):
+                if isinstance(outcome, Exception):
+                    failed.append(f"call {place + 1}: {outcome}")
+                    lost = isinstance(outcome, OutcomeUnknown)
+                    worse = RunStatus.STUCK if lost else RunStatus.PARTIAL
+                    status = max(status, worse, key=_GRAVITY.index)
                 else:
-                    failed.append(f"call {place + 1}: {why}")
-                    status = max(status, outcome, key=_GRAVITY.index)
+                    results[place] = outcome
         return self._after(plan, status, "; ".join(failed))
+
+    def _attempt(
+        self, plan: Plan, place: int, results: dict[int, Any], before: list[Entry]
+    ) -> dict[str, Any] | CallFailed | OutcomeUnknown | ProviderError | NoriaError:
+        """Make one call, and give its result or why it has none."""
+        try:
+            return make_call(self._environment, plan, place, results, before)
+        except (CallFailed, OutcomeUnknown, ProviderError, NoriaError) as why:
+            return why
 
     def _after(self, plan: Plan, status: RunStatus, reason: str) -> Run:
         environment = self._environment

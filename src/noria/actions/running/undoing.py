@@ -10,7 +10,7 @@ from noria.actions.plan import Plan
 from noria.actions.provider import Key, ProviderError, Resource
 from noria.actions.running.calling import end_resource
 from noria.actions.running.environment import Environment
-from noria.actions.running.journal import Entry
+from noria.actions.running.journal import Entry, in_doubt
 from noria.actions.running.observing import observe, watch
 from noria.actions.running.references import at_path
 from noria.errors import NoriaError
@@ -68,11 +68,11 @@ def _undo_call(
     result = next((entry.content["result"] for entry in mine if entry.kind == "result"), None)
     what = f"call {place + 1} ({operation.id})"
     if operation.undo is None:
-        if result is not None or _in_doubt(mine):
+        if result is not None or in_doubt(mine):
             undone.not_undone.append(f"{what} cannot be taken back")
         return
     if result is None:
-        if _in_doubt(mine):
+        if in_doubt(mine):
             undone.not_undone.append(f"nobody knows whether {what} was carried out")
         return
     if sum(entry.kind == "call" for entry in mine) > 1 and operation.effect is Effect.CHANGE:
@@ -109,12 +109,6 @@ def _undo_call(
             return
         environment.pause_after(attempt)
     undone.not_undone.append(f"{what}: its undo was refused as often as it was tried")
-
-
-def _in_doubt(mine: list[Entry]) -> bool:
-    """Whether the last attempt may have been carried out."""
-    last = next(entry for entry in reversed(mine) if entry.kind in ("call", "failed", "result"))
-    return last.kind == "call" or bool(last.content.get("unknown"))
 
 
 def _prove(environment: Environment, plan: Plan) -> list[Resource]:
