@@ -9,6 +9,7 @@ import typer
 import noria
 from noria.cli import battles, chat, data, index, init, key, model, run, serve, spend, tune
 from noria.cli import eval as evaluation
+from noria.cli.act import verb as act
 from noria.cli.doctor import verb as doctor
 from noria.cli.trace import verb as trace
 
@@ -54,4 +55,5 @@ app.add_typer(evaluation.app, name="eval")
 app.add_typer(battles.app, name="arena")
 app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
+app.add_typer(act.app, name="act")
 app.command("doctor")(doctor.doctor)
