@@ -9,7 +9,7 @@ from noria.actions.operation import Effect, Operation
 from noria.actions.plan import Plan
 from noria.actions.provider import Key, Provider, ProviderError, Resource
 from noria.actions.running.environment import Environment
-from noria.actions.running.journal import Entry, RunJournal, in_doubt
+from noria.actions.running.journal import Entry, RunJournal, asked_by, in_doubt
 from noria.actions.running.observing import watch
 from noria.actions.running.references import resolved
 
@@ -71,8 +71,8 @@ class _Call:
         mine = [entry for entry in before if entry.call == place]
         self.result = next((e.content["result"] for e in mine if e.kind == "result"), None)
         calls = [entry for entry in mine if entry.kind == "call"]
-        self.called_ns = calls[-1].at_ns if calls else 0
         self.in_doubt = in_doubt(mine)
+        self.called_ns = asked_by(mine, environment.pace.clock()) if calls else 0
         self.makes = self.operation.effect is Effect.CREATE and self.provider.traits.tags
         self.counted = self.operation.starts.get("count")
         wanted = self.arguments.get(self.counted, 1) if self.counted else 1
@@ -174,7 +174,7 @@ class _Call:
     # Asking
 
     def _ask(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        self.called_ns = self.journal.write(
+        self.journal.write(
             "call",
             self.place,
             operation=self.operation.id,
@@ -182,7 +182,11 @@ class _Call:
             key=str(self.key),
         )
         self.in_doubt = True
-        answer = self.provider.apply(self.operation, arguments, str(self.key))
+        try:
+            answer = self.provider.apply(self.operation, arguments, str(self.key))
+        finally:
+            # It was carried out by now if it ever was.
+            self.called_ns = self.environment.pace.clock()
         self.in_doubt = False
         return answer
 

@@ -24,7 +24,7 @@ from noria.actions.running.pace import Pace
 from noria.store.database import Database
 from noria.store.tables.actions import action_journal
 
-__all__ = ["Entry", "RunJournal", "append_entry", "in_doubt"]
+__all__ = ["Entry", "RunJournal", "append_entry", "asked_by", "in_doubt"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,16 @@ def in_doubt(entries: Sequence[Entry]) -> bool:
     """Whether the last attempt of a call may have been carried out though no answer came."""
     said = [entry for entry in entries if entry.kind in ("call", "failed", "result", "adopted")]
     return bool(said) and (said[-1].kind == "call" or bool(said[-1].content.get("unknown")))
+
+
+def asked_by(entries: Sequence[Entry], now_ns: int) -> int:
+    """By when the provider had carried out the last attempt of a call, if it ever did.
+
+    That is when its outcome was noted. If it was not, the request of the process that died may be
+    on its way still.
+    """
+    said = [entry for entry in entries if entry.kind in ("call", "failed", "result", "adopted")]
+    return now_ns if not said or said[-1].kind == "call" else said[-1].at_ns
 
 
 class RunJournal:

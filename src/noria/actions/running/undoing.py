@@ -10,7 +10,7 @@ from noria.actions.plan import Plan
 from noria.actions.provider import Key, ProviderError, Resource
 from noria.actions.running.calling import end_resource
 from noria.actions.running.environment import Environment
-from noria.actions.running.journal import Entry, in_doubt
+from noria.actions.running.journal import Entry, asked_by, in_doubt
 from noria.actions.running.observing import observe, watch
 from noria.actions.running.references import at_path
 from noria.errors import NoriaError
@@ -46,7 +46,7 @@ def take_back(environment: Environment, plan: Plan, entries: list[Entry]) -> Und
             continue
         mine = [entry for entry in entries if entry.call == place]
         if operation.effect is Effect.CREATE and provider.traits.tags:
-            since = max(entry.at_ns for entry in mine if entry.kind == "call")
+            since = asked_by(mine, environment.pace.clock())
             found = watch(environment, provider, plan, place, since_ns=since, enough=0, surely=True)
             for resource in reversed(found):
                 end_resource(environment, provider, environment.journal(plan.id), place, resource)
