@@ -38,10 +38,11 @@ def _dies_at(step: int, *, written: bool) -> None:
     def deadly(self: Any, *given: Any, **content: Any) -> int:
         nonlocal count
         count += 1
-        if count == step and not written:
+        mine = count  # calls that need no other are made by threads
+        if mine == step and not written:
             os.kill(os.getpid(), signal.SIGKILL)
         at = write(self, *given, **content)
-        if count == step:
+        if mine == step:
             os.kill(os.getpid(), signal.SIGKILL)
         return at
 
