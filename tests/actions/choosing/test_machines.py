@@ -193,6 +193,10 @@ def test_the_simulator_is_taken_only_by_name() -> None:
     words = "one VM with eight A100s in us-east-1"
     assert plan(words, both).calls[0].operation == "ec2.run_instances"
     assert plan(f"{words} on the simulator", both).calls[0].operation == "sim.run_instances"
+    odd = offer("north", "large", 0.2, provider="sim")
+    both = Catalogue((launching(), launching("sim")), (*EC2, odd))
+    assert plan("one large in north", both).calls[0].operation == "sim.run_instances"
+    assert plan("two large VMs with eight H100s in us-west-1", both).status == "ready"
 
 
 def test_a_provider_without_an_operation_is_refused() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from noria.actions.catalogue.bm25 import Bm25
 from noria.actions.choosing.planner import Ask
 from noria.actions.evaluating.apibench.metric import (
     GAMED as APIBENCH_GAMED,
@@ -21,7 +22,6 @@ from noria.actions.evaluating.apibench.metric import (
 from noria.actions.evaluating.apibench.rows import ApiBench, ApiRow, is_apibench, read_apibench
 from noria.actions.evaluating.asking import Answered, Shelf, answer, operation_of
 from noria.actions.evaluating.bfcl import BfclRow, check_calls, read_bfcl
-from noria.actions.evaluating.bm25 import Bm25
 from noria.actions.evaluating.call import Call
 from noria.actions.evaluating.counting import Counted, Graded, Official, is_hallucinated
 from noria.actions.evaluating.report import CallReport
