@@ -118,6 +118,8 @@ class EC2Settings(Section):
     """The regions that are looked through; left out, those of the offers."""
     image: str | None = None
     """The image of machines whose call names none; left out, Amazon's newest Linux."""
+    consistency_seconds: float = Field(15.0, ge=0)
+    """How long what was started may not be shown yet."""
     role_arn: str | None = None
     """A role that is taken on for each plan, for an hour at a time, with no more than it needs."""
 

@@ -52,7 +52,14 @@ def take_back(environment: Environment, plan: Plan, entries: list[Entry]) -> Und
                 end_resource(environment, provider, environment.journal(plan.id), place, resource)
         elif not any(entry.kind == "undo_result" for entry in mine):
             _undo_call(environment, plan, place, operation, mine, undone)
-    undone.left = [f"{one.provider} {one.id}" for one in _prove(environment, plan)]
+    left = _prove(environment, plan)
+    for resource in left:  # what came to light late, or outlives what it was a part of
+        provider = environment.provider(resource.provider)
+        place = int(resource.tags["noria:call"])
+        end_resource(environment, provider, environment.journal(plan.id), place, resource)
+    if left:
+        left = _prove(environment, plan)
+    undone.left = [f"{one.provider} {one.id}" for one in left]
     return undone
 
 
