@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from noria.action_settings import SimSettings
+from noria.actions.plans.store import find_plan
 from noria.actions.running import journal as journals
 from noria.actions.running.runs import RunStatus
 from noria.store import set_budget, spend
@@ -50,8 +52,6 @@ def _dies_at(step: int, *, written: bool) -> None:
 
 
 def _apply(folder: Path, plan_id: str, step: int, written: bool) -> None:
-    from noria.actions.plans.store import find_plan
-
     world = _world(folder, START)
     _dies_at(step, written=written)
     stored = find_plan(world.db, plan_id)
@@ -65,6 +65,7 @@ def _undo(folder: Path, plan_id: str, step: int, written: bool) -> None:
 
 
 def _planned(folder: Path) -> str:
+    """A home with a plan, as every step begins with it."""
     world = _world(folder, START)
     set_budget(world.db, Subject.USER, "ann", Budget.parse("500 USD"))
     plan_id = world.plan(*five_calls(world)).plan.id
@@ -94,12 +95,12 @@ def _ends_well(folder: Path, plan_id: str, now_ns: int) -> None:
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
 def test_killed_while_it_is_applied(tmp_path: Path, written: bool) -> None:
+    plan_id = _planned(tmp_path / "0")
     step = 0
     killed = True
     while killed:
         step += 1
-        folder = tmp_path / str(step)
-        plan_id = _planned(folder)
+        folder = shutil.copytree(tmp_path / "0", tmp_path / str(step))
         killed = _run(_apply, folder, plan_id, step, written)
         if step % 3:
             world = _world(folder, LATER - 1800 * SECOND)
@@ -116,18 +117,16 @@ def test_killed_while_it_is_applied(tmp_path: Path, written: bool) -> None:
 
 @pytest.mark.parametrize("written", [False, True], ids=["before", "after"])
 def test_killed_while_it_is_undone(tmp_path: Path, written: bool) -> None:
+    plan_id = _planned(tmp_path / "0")
+    world = _world(tmp_path / "0", START)
+    stored = find_plan(world.db, plan_id)
+    world.runner.apply(stored, stored.planner)
+    world.close()
     step = 0
     killed = True
     while killed:
         step += 1
-        folder = tmp_path / str(step)
-        plan_id = _planned(folder)
-        world = _world(folder, START)
-        from noria.actions.plans.store import find_plan
-
-        stored = find_plan(world.db, plan_id)
-        world.runner.apply(stored, stored.planner)
-        world.close()
+        folder = shutil.copytree(tmp_path / "0", tmp_path / str(step))
         killed = _run(_undo, folder, plan_id, step, written)
         _ends_well(folder, plan_id, LATER + 60 * SECOND)
     assert step > 10

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from noria.actions.catalogue.catalogue import Part
+from noria.actions.providers.sim.catalogue import OFFERS, OPERATIONS
 
 __all__ = ["shipped_parts"]
 
 
 def shipped_parts() -> list[Part]:
     """What is there in every home."""
-    return []
+    return [Part.of("sim", OPERATIONS, OFFERS)]
