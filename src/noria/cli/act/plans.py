@@ -138,7 +138,7 @@ def ls(
 
     with opened() as at:
         runs = {run.plan_id: run for run in list_runs(at.home.db)}
-        rows = []
+        rows: list[dict[str, Any]] = []
         for stored in list_plans(at.home.db, limit=limit):
             plan, run = stored.plan, runs.get(stored.plan.id)
             rows.append(
