@@ -12,10 +12,12 @@ from noria.cli._io.home import Home, open_home
 from noria.errors import NoriaError
 
 if TYPE_CHECKING:
+    from noria.actions.desk import Desk
     from noria.actions.plans.person import Person
     from noria.actions.plans.store import StoredPlan
     from noria.actions.running.environment import Environment
     from noria.actions.running.runner import Runner
+    from noria.store import Key
 
 __all__ = ["Opened", "opened"]
 
@@ -25,7 +27,9 @@ class Opened:
     """What a verb works with."""
 
     home: Home
+    key: Key
     person: Person
+    desk: Desk
     environment: Environment
     runner: Runner
 
@@ -43,9 +47,8 @@ def opened() -> Iterator[Opened]:
     Raises:
         NoriaError: `NORIA_KEY` is no key of this home.
     """
-    from noria.actions.catalogue import Catalogue, shipped_parts
+    from noria.actions.opening import open_desk
     from noria.actions.plans.person import Person
-    from noria.actions.running.opening import open_environment
     from noria.actions.running.runner import Runner
     from noria.store import digest, find_key, owner_key
 
@@ -58,6 +61,6 @@ def opened() -> Iterator[Opened]:
                 "NORIA_KEY is not a key of this home.",
                 "Unset it to act as the home's owner, or make a key: noria key create",
             )
-        catalogue = Catalogue(shipped_parts())
-        environment = open_environment(home.config, home.db, catalogue, home.take_in)
-        yield Opened(home, Person.of(key), environment, Runner(environment))
+        desk = open_desk(home.config, home.db)
+        environment = desk.environment
+        yield Opened(home, key, Person.of(key), desk, environment, Runner(environment))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from noria.cli.act import evaluating, plans, runs
+from noria.cli.act import evaluating, planning, plans, runs
 
 __all__ = ["app"]
 
@@ -18,6 +18,7 @@ def _group() -> None:
     """Turn words into API calls: plan, approve, apply, undo."""
 
 
+app.command("plan")(planning.plan)
 app.command("show")(plans.show)
 app.command("diff")(plans.diff)
 app.command("approve")(plans.approve)
