@@ -138,6 +138,9 @@ class Provider(Section):
     budget."""
     usage_in_stream: bool = True
     """Whether the server accepts `stream_options.include_usage`."""
+    reply_limit: int | None = Field(None, ge=1)
+    """The most tokens that its models write in one reply; left out, as many as are known of
+    them."""
 
 
 class PriceOverride(Section):
@@ -218,8 +221,12 @@ class Routing(Section):
     """Failures in a row that open a target's breaker."""
     breaker_seconds: float = Field(10.0, gt=0)
     """How long an open breaker keeps a target out before it is tried again."""
-    default_max_tokens: int = Field(1024, ge=1)
-    """Sent and held for a call under a money budget that sets no limit of its own."""
+    default_max_tokens: int | None = Field(None, ge=1)
+    """Sent for a call under a money budget that sets no limit of its own; left out, as many as its
+    model can write, and no more than an eighth of what is left of the budget pays for."""
+    hold_portion: int = Field(1024, ge=0)
+    """Tokens of a streamed reply that are held at a time under a money budget, with more as they
+    are written; 0 holds the whole reply at once."""
     unanswered: Literal["hold", "input", "nothing"] = "hold"
     """What an attempt is charged that was sent and got no answer, which its provider may bill all
     the same: what was held for it, its prompt as estimated, or nothing."""

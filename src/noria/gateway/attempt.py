@@ -13,6 +13,7 @@ import orjson
 from noria.errors import ApiError, RealRequestForbidden, StoreUnavailable
 from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure, of_refusal, of_status, unkeyed
+from noria.gateway.growing_hold import GrowingHold
 from noria.gateway.rate_limits import Quota
 from noria.gateway.request import Request
 from noria.gateway.stream import StreamRelay
@@ -25,7 +26,7 @@ from noria.types import Status, Usage
 
 if TYPE_CHECKING:
     from noria.gateway.core import Gateway
-    from noria.gateway.reservation import Hold
+    from noria.gateway.reservation import CostBound, Hold
 
 __all__ = ["Attempt", "HedgeRace"]
 
@@ -92,6 +93,7 @@ class Attempt:
         request: Request,
         target: Target,
         hold: Hold,
+        bound: CostBound,
         sink: ResponseSink,
         claim: HedgeRace | None = None,
         *,
@@ -103,6 +105,8 @@ class Attempt:
         self._request = request
         self.target = target
         self._hold = hold
+        self._bound = bound
+        self._growing: GrowingHold | None = None
         self._sink = sink
         self._claim = claim
         self._exchange: Exchange | None = None
@@ -164,14 +168,20 @@ class Attempt:
                 return AttemptFailure(busy, elsewhere=True)
             self._quota = quota
         if request.stream:
-            self._relay = StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
+            relay = self._relay = StreamRelay(
+                wants_usage=request.wants_usage, choices=request.choices
+            )
+            hold = self._hold
+            if hold.asked > hold.limit and hold.accounts:
+                leases = self._gateway.leases
+                self._growing = GrowingHold(leases, hold, self._bound, relay, self._grown)
         self._send()
         return None
 
     def _send(self) -> None:
         target = self.target
         changes = self._gateway.adaptations.of(target)
-        payload = self._request.payload(target, self._hold.limit or None, changes)
+        payload = self._request.payload(target, self._hold.asked or None, changes)
         self._record.adapted = self._request.changed(changes) if changes else changes
         self._sent = payload
         self._exchange = self._gateway.upstreams.send(
@@ -207,6 +217,10 @@ class Attempt:
         assert exchange is not None
         assert relay is not None
         passed = relay.feed(data)
+        if self._growing is not None and not (relay.over or self._growing.covers(len(data))):
+            # The budget has no more: the answer ends here, as at any other limit.
+            passed += relay.cut()
+            self._record.attributes["cut"] = "budget"
         if relay.complete:
             self._last = passed  # It follows with the end, in one write.
         elif passed and (self._claim is None or self._claim.take(self)):
@@ -216,6 +230,13 @@ class Attempt:
             self._sink.write(passed)
         if relay.over:
             exchange.stop_listening()
+            if relay.was_cut:
+                exchange.cancel()  # The target is to write no more.
+
+    def _grown(self, amount: int) -> None:
+        """The hold has grown."""
+        frame = self._record.more(self._number, amount)
+        self._gateway.group_commit.after(frame, _nothing, _unheard)
 
     # What came of it
 
@@ -309,6 +330,9 @@ class Attempt:
     def _finish(self, usage: Usage, estimated: bool, answer: bytes = b"") -> None:
         """Let the caller see the end once it stands in the journal, and not at all otherwise."""
         self._spent = self._cost(usage, estimated)
+        if self._hold.narrow and not estimated:
+            bounds = self._gateway.prompt_bounds
+            bounds.learn(self._request, self.target, usage.input_tokens)
         frame = self._closing(usage, self._spent, estimated, answer)
         self._gateway.group_commit.after(frame, self._deliver, self._withhold)
 
@@ -522,3 +546,11 @@ class Attempt:
 
 def _nobody(_: AttemptFailure | None) -> None:
     """Nobody waits for the outcome any more."""
+
+
+def _nothing() -> None:
+    """Nothing waits for a record to be written."""
+
+
+def _unheard(_: StoreUnavailable) -> None:
+    """The record could not be written. Should its process die, the lease is charged whole."""

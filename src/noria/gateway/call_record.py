@@ -57,6 +57,8 @@ class CallRecord:
         self.attempts = 0
         self.adapted: Changes = {}
         """Fields that the model does not take, and what was sent in their stead."""
+        self.attributes: dict[str, Any] = {}
+        """What else is to be said of the call when it ends."""
         self.quota_headers: Headers | None = None
         """What the key's limits leave it, as its answer says; None where it has none."""
         self.counted_as: str | None = None
@@ -77,6 +79,10 @@ class CallRecord:
         meta["hold"] = hold.amount
         meta["leases"] = [account.lease_id for account in hold.accounts]
         return number, frame(meta, () if number else (self.raw if self.content else b"",))
+
+    def more(self, number: int, amount: int) -> bytes:
+        """An attempt's hold has grown by an amount."""
+        return frame({"t": "more", "id": self.span_id, "n": number, "hold": amount}, ())
 
     def settle(
         self,
@@ -146,6 +152,8 @@ class CallRecord:
             meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
         if self.adapted:
             meta["attrs"] = meta.get("attrs", {}) | {"adapted": self.adapted}
+        if self.attributes:
+            meta["attrs"] = meta.get("attrs", {}) | self.attributes
         if error is not None:
             meta["code"], meta["error"] = error.code, error.message
             if self.counted_as is not None and not cost:

@@ -21,6 +21,7 @@ from noria.gateway.call import Call
 from noria.gateway.call_record import CallRecord
 from noria.gateway.group_commit import GroupCommit
 from noria.gateway.key_cache import KeyCache
+from noria.gateway.prompt_bounds import PromptBounds
 from noria.gateway.rate_limits import Limits, Quota
 from noria.gateway.request import Request, check_limit, read_request, refuse_tokens
 from noria.gateway.routing import Breakers
@@ -79,6 +80,8 @@ class Gateway:
         # What each call needs of it is read once: a field of pydantic's takes ten times as long.
         self._records_content = config.recording.content
         self.default_max_tokens = config.routing.default_max_tokens
+        self.hold_portion = config.routing.hold_portion
+        self.prompt_bounds = PromptBounds()
         self.total_seconds = config.routing.total_seconds
         self.unanswered = config.routing.unanswered
         self.loop = asyncio.get_running_loop()

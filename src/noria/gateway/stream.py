@@ -10,8 +10,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
+
+import orjson
 
 from noria.gateway.stream_scan import plain_delta_prefix
 from noria.models import usage_of
@@ -61,6 +63,9 @@ class StreamRelay:
         """What broke it, when the upstream itself said so or sent what is no event."""
         self.refusal: Refusal | None = None
         """The upstream's own words, where it said so."""
+        self.was_cut = False
+        """Whether `cut` has ended it."""
+        self._counted = self._most_tokens = 0
 
     @property
     def complete(self) -> bool:
@@ -109,7 +114,7 @@ class StreamRelay:
             if self.over:
                 return
         self.over = True
-        if self.written().finished < self._choices:
+        if len(self.written().finished) < self._choices:
             self.error = "The upstream server's stream ended before the answer did."
 
     @property
@@ -123,6 +128,28 @@ class StreamRelay:
             data = data[1:]
         self._after_return = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def cut(self) -> bytes:
+        """End it here, as a provider does at the limit. Gives what is to go to the caller."""
+        written = self.written()
+        self.over = self.was_cut = True
+        chunk = {
+            **written.head,
+            "choices": [
+                {"index": index, "delta": {}, "finish_reason": "length"}
+                for index in range(self._choices)
+                if index not in written.finished
+            ],
+        }
+        last = b"data: %b\n\n" % orjson.dumps(chunk)
+        self.kept.append(last)
+        return last
+
+    def most_tokens(self) -> int:
+        """The most tokens that can have been written so far: each has at least a byte."""
+        fresh, self._counted = self.kept[self._counted :], len(self.kept)
+        self._most_tokens += Written.of(fresh).text_bytes
+        return self._most_tokens
 
     def written(self) -> Written:
         """What the stream has given so far."""
@@ -205,8 +232,10 @@ class Written:
     pieces: int = 0
     """Events that carried a part of an answer."""
     text_bytes: int = 0
-    finished: int = 0
-    """Choices that came to their end."""
+    finished: set[int] = field(default_factory=set)
+    """The indices of the choices that came to their end."""
+    head: dict[str, Any] = field(default_factory=dict)
+    """What each event says beside its choices."""
 
     @classmethod
     def of(cls, events: Iterable[bytes]) -> Written:
@@ -218,11 +247,17 @@ class Written:
             except ValueError:
                 continue
             choices = chunk.get("choices") if isinstance(chunk, dict) else None
-            for choice in choices if isinstance(choices, list) else ():
+            for place, choice in enumerate(choices if isinstance(choices, list) else ()):
                 text = _generated(choice)
                 written.pieces += bool(text)
                 written.text_bytes += len(text.encode("utf-8", "replace"))
-                written.finished += bool(isinstance(choice, dict) and choice.get("finish_reason"))
+                if isinstance(choice, dict) and choice.get("finish_reason"):
+                    index = choice.get("index")
+                    written.finished.add(index if isinstance(index, int) else place)
+            if choices and not written.head:
+                written.head = {
+                    name: value for name, value in chunk.items() if name not in ("choices", "usage")
+                }
         return written
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -27,6 +28,7 @@ from noria.models.prices import (
     overridden_price,
 )
 from noria.models.providers import KNOWN, Providers
+from noria.models.reply_limits import reply_limit
 from noria.types import Label
 
 __all__ = [
@@ -94,6 +96,10 @@ class Target:
     rpm: int | None
     label: Label = Label.PUBLIC
     """The highest label of what it learned from: a caller's clearance must reach it."""
+    reply_limit: int | None = None
+    """The most tokens that it writes in one reply; None where nobody knows."""
+    hides_reasoning: bool = False
+    """Whether it generates, and charges for, tokens that no stream shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +127,7 @@ _NOT_RUNNING = Upstream(False, "127.0.0.1", 0, "/v1", (), usage_in_stream=True)
 _FREE = TokenPrice((Rates(0, 0, 0, 0, 0, 0),))
 UNLISTED = "(unlisted)"
 """The one name in sums of all models that there are not."""
+_HIDES_REASONING = re.compile(r"(?:^|[/.])(?:o[134](?:-|$)|gpt-5(?!\S*-chat)|codex)")
 _MOST_REMEMBERED = 10_000
 """Names of hosted models, which callers make up as they like."""
 _TEMPLATE_TOKENS = 256
@@ -267,6 +274,7 @@ class Catalogue:
             concurrency=None,
             rpm=None,
             label=card.label,
+            reply_limit=min(card.context, self._config.engines.context),
         )
 
     def _make_target(self, name: str, provider: str, model: str, settings: Provider) -> Target:
@@ -293,6 +301,8 @@ class Catalogue:
             capabilities=Capabilities(chat=not embedding, embeddings=embedding, context=context),
             concurrency=settings.concurrency,
             rpm=settings.rpm,
+            reply_limit=settings.reply_limit or reply_limit(model, context),
+            hides_reasoning=_HIDES_REASONING.search(model) is not None,
         )
 
     def _reach(self, provider: Provider) -> Upstream:

@@ -127,6 +127,8 @@ class Ledger:
     holds: dict[tuple[str, int], Hold] = field(default_factory=dict)
     closed: list[tuple[str, int]] = field(default_factory=list)
     """Holds with a row, which goes."""
+    grown: set[tuple[str, int]] = field(default_factory=set)
+    """Holds with a row, whose amount has changed."""
     leases: dict[int, Lease] = field(default_factory=dict)
     beside: list[Beside] = field(default_factory=list)
     """Windows that were opened while calls of this batch were under way."""
@@ -166,6 +168,8 @@ class Ledger:
             draft = self.drafts[meta["id"]]
             draft.target = meta["target"]
             self._hold(holder, meta)
+        elif kind == "more":
+            self._hold_more(meta)
         elif kind == "settle":
             draft = self.drafts[meta["id"]]
             draft.error_code = meta.get("code", draft.error_code)
@@ -234,6 +238,15 @@ class Ledger:
         draft = self.drafts[meta["id"]]
         draft.attempts += 1
         self.holds[draft.id, meta["n"]] = Hold(draft.at, holder, meta["hold"], meta["leases"])
+
+    def _hold_more(self, meta: dict[str, Any]) -> None:
+        """Add to a hold that grows while a reply is written."""
+        key = meta["id"], meta["n"]
+        hold = self.holds.get(key)
+        if hold is not None:
+            hold.amount += meta["hold"]
+            if hold.stored:
+                self.grown.add(key)
 
     def _settle(self, draft: PendingSpan, meta: dict[str, Any]) -> Sums:
         """Add what an attempt has cost; returns the sums that the span counts in."""

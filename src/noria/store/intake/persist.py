@@ -212,6 +212,15 @@ def _place(connection: Connection, ledger: Ledger, drafts: list[PendingSpan]) ->
 
 def _post_holds(connection: Connection, ledger: Ledger) -> None:
     run_many(connection, "DELETE FROM holds WHERE span_id = ? AND attempt = ?", ledger.closed)
+    run_many(
+        connection,
+        "UPDATE holds SET hold_nano = ? WHERE span_id = ? AND attempt = ?",
+        [
+            (ledger.holds[key].amount, *key)
+            for key in sorted(ledger.grown)
+            if key in ledger.holds  # else it has been settled since
+        ],
+    )
     insert_many(
         connection,
         "holds",
