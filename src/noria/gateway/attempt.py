@@ -217,10 +217,6 @@ class Attempt:
         assert exchange is not None
         assert relay is not None
         passed = relay.feed(data)
-        if self._growing is not None and not (relay.over or self._growing.covers(len(data))):
-            # The budget has no more: the answer ends here, as at any other limit.
-            passed += relay.cut()
-            self._record.attributes["cut"] = "budget"
         if relay.complete:
             self._last = passed  # It follows with the end, in one write.
         elif passed and (self._claim is None or self._claim.take(self)):
@@ -230,8 +226,22 @@ class Attempt:
             self._sink.write(passed)
         if relay.over:
             exchange.stop_listening()
-            if relay.was_cut:
-                exchange.cancel()  # The target is to write no more.
+        elif self._growing is not None and not self._growing.covers(
+            len(data), exchange, self._cut
+        ):
+            self._cut()
+
+    def _cut(self) -> None:
+        """The budget has no more: the answer ends here, as at any other limit."""
+        exchange, relay = self._exchange, self._relay
+        assert exchange is not None
+        assert relay is not None
+        if self.ended or relay.over:
+            return
+        self._last = relay.cut()
+        self._record.attributes["cut"] = "budget"
+        exchange.stop_listening()
+        exchange.cancel()  # The target is to write no more.
 
     def _grown(self, amount: int) -> None:
         """The hold has grown."""

@@ -15,12 +15,15 @@ from noria.errors import ApiError
 from noria.gateway.budgets import BudgetLeases
 from noria.gateway.reservation import CostBound, Hold
 from noria.gateway.stream import StreamRelay
+from noria.http.sink import Flow
 
 __all__ = ["MOST_AHEAD_TOKENS", "GrowingHold"]
 
 MOST_AHEAD_TOKENS: Final = 64
 """So many tokens a provider may have written when a stream is cut that have not arrived here: what
 is held covers them beyond all that has come. More than these, and no others, can be an overrun."""
+
+_MOST_ASKED: Final = 3
 
 
 class GrowingHold:
@@ -55,35 +58,70 @@ class GrowingHold:
         self._since = 0
         """Bytes of the stream that have come since."""
         self._asking: asyncio.Task[None] | None = None
+        self._refused = False
+        """Whether the store has said that the budget has no more."""
 
-    def covers(self, length: int) -> bool:
+    def covers(self, length: int, flow: Flow, cut: Callable[[], None]) -> bool:
         """Take notice of so many further bytes of the stream, and hold more where that is due.
 
-        Returns: whether all that can have been written is paid for; else the stream must end.
+        Where the store must be asked first, the stream rests if all that is held may be written.
+
+        Args:
+            length: how many bytes have come.
+            flow: lets the stream rest.
+            cut: ends it, should the store then refuse.
+
+        Returns: whether the stream may go on; False where the budget has no more.
         """
         self._since += length
-        room = self._covered * self._bound.choices - MOST_AHEAD_TOKENS
-        if self._written + self._since <= room - self._portion // 2:
+        if self._written + self._since <= self._room - self._portion // 2:
             return True
         self._written, self._since = self._relay.most_tokens(), 0
-        if self._written > room - self._portion // 2 and self._covered < self._hold.asked:
-            self._grow()
-            room = self._covered * self._bound.choices - MOST_AHEAD_TOKENS
-        return self._covered >= self._hold.asked or self._written <= room
+        if self._written <= self._room - self._portion // 2:
+            return True
+        if self._grows() or self._covered >= self._hold.asked:
+            return True
+        if self._asking is None and not self._refused:
+            self._asking = asyncio.ensure_future(self._ask())
+        if self._written <= self._room:
+            return True
+        if self._refused:
+            return False
+        flow.pause()
+        assert self._asking is not None
+        self._asking.add_done_callback(lambda _: cut() if self._refused else flow.resume())
+        return True
 
-    def _grow(self) -> None:
-        """Hold another portion: of what is leased, else as soon as the store has granted it."""
-        covered = min(self._covered + self._portion, self._hold.asked)
-        amount = self._bound.amount(covered) - self._bound.amount(self._covered)
-        if self._leases.grow(self._hold, amount):
-            self._covered = covered
-            self._grown(amount)
-        elif self._asking is None:
-            self._asking = asyncio.ensure_future(self._ask(amount))
+    @property
+    def _room(self) -> int:
+        """So many tokens may have come."""
+        return self._covered * self._bound.choices - MOST_AHEAD_TOKENS
 
-    async def _ask(self, amount: int) -> None:
+    def _next(self) -> tuple[int, int]:
+        """What is to be covered next, as much as was written and another portion, and what that
+        costs more."""
+        written = -(-(self._written + MOST_AHEAD_TOKENS) // self._bound.choices)
+        covered = min(max(self._covered, written) + self._portion, self._hold.asked)
+        return covered, self._bound.amount(covered) - self._bound.amount(self._covered)
+
+    def _grows(self) -> bool:
+        """Hold more of what is leased. Tells whether there was enough."""
+        covered, amount = self._next()
+        if not self._leases.grow(self._hold, amount):
+            return False
+        self._covered = covered
+        self._grown(amount)
+        return True
+
+    async def _ask(self) -> None:
+        """Have the store grant more, and hold that."""
         try:
-            await self._leases.lease_more(self._hold, amount)
+            for _ in range(_MOST_ASKED):  # meanwhile others may take it
+                await self._leases.lease_more(self._hold, self._next()[1])
+                if self._grows():
+                    return
         except ApiError:
-            return  # It is asked once: what is refused then has no more of the budget.
-        self._asking = None
+            pass
+        finally:
+            self._asking = None
+        self._refused = True

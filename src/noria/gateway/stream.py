@@ -63,8 +63,6 @@ class StreamRelay:
         """What broke it, when the upstream itself said so or sent what is no event."""
         self.refusal: Refusal | None = None
         """The upstream's own words, where it said so."""
-        self.was_cut = False
-        """Whether `cut` has ended it."""
         self._counted = self._most_tokens = 0
 
     @property
@@ -132,7 +130,7 @@ class StreamRelay:
     def cut(self) -> bytes:
         """End it here, as a provider does at the limit. Gives what is to go to the caller."""
         written = self.written()
-        self.over = self.was_cut = True
+        self.over = True
         chunk = {
             **written.head,
             "choices": [

@@ -78,6 +78,10 @@ class FakeProvider:
         self.port = port
         self.by_model: dict[str, Script] = {}
         self.requests: list[Received] = []
+        self.at_once = 0
+        """How many requests are being answered."""
+        self.most_at_once = 0
+        """The most that were at the same time."""
         self._reply: Script = reply or Reply()
         self._queue: deque[Reply] = deque()
         self._owed: dict[str, Owed] = {}
@@ -206,6 +210,8 @@ class FakeProvider:
         received = Received(request.method, request.path, request.headers, _parse(request.body))
         with self._changed:
             self.requests.append(received)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             self._changed.notify_all()
         try:
             await self._respond(request, received, connection)
@@ -213,6 +219,8 @@ class FakeProvider:
             received.hung_up = True
             raise
         finally:
+            with self._changed:
+                self.at_once -= 1
             received.done.set()
 
     async def _respond(self, request: Request, received: Received, client: Connection) -> None:
