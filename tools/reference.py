@@ -151,6 +151,7 @@ _TYPES = {
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
     "dict[str, BudgetText]": "table of budgets",
+    "Wire | list[Wire]": "wire, or list of wires",
 }
 _HEADERS = {
     "providers": "[providers.NAME]",

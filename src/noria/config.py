@@ -64,6 +64,9 @@ LabelText = Annotated[
 ]
 
 
+Wire = Literal["chat", "responses", "messages", "gemini", "converse"]
+
+
 class Section(BaseModel):
     """A table of the file. Unknown keys are refused, values cannot be changed afterwards."""
 
@@ -115,10 +118,14 @@ class Limits(Section):
 
 
 class Provider(Section):
-    """A server that speaks OpenAI's wire."""
+    """A server that models are asked of."""
 
     base_url: str = Field(pattern=r"^https?://[^\s]+$")
-    """Where the paths of OpenAI's API begin, such as `https://host/v1`."""
+    """Where the paths of its API begin, such as `https://host/v1`."""
+    wire: Wire | list[Wire] = "chat"
+    """What it speaks: `chat` (OpenAI's chat completions), `responses` (OpenAI's Responses),
+    `messages` (Anthropic's), `gemini` (Google's `generateContent`) or `converse` (Bedrock's). Of
+    several in a list, callers of each get their own, and others the first."""
     api_key_env: str | None = None
     """The environment variable that holds the key; left out where none is needed."""
     clearance: LabelText = Label.PUBLIC
@@ -138,9 +145,22 @@ class Provider(Section):
     budget."""
     usage_in_stream: bool = True
     """Whether the server accepts `stream_options.include_usage`."""
+
     reply_limit: int | None = Field(None, ge=1)
     """The most tokens that its models write in one reply; left out, as many as are known of
     them."""
+
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        """All that it speaks, the first by default."""
+        return (self.wire,) if isinstance(self.wire, str) else tuple(self.wire)
+
+    @field_validator("wire")
+    @classmethod
+    def _speaks(cls, wire: Wire | list[Wire]) -> Wire | list[Wire]:
+        if not wire:
+            raise ValueError("must name at least one wire")
+        return wire
 
 
 class PriceOverride(Section):

@@ -226,9 +226,7 @@ class Attempt:
             self._sink.write(passed)
         if relay.over:
             exchange.stop_listening()
-        elif self._growing is not None and not self._growing.covers(
-            len(data), exchange, self._cut
-        ):
+        elif self._growing is not None and not self._growing.covers(len(data), exchange, self._cut):
             self._cut()
 
     def _cut(self) -> None:
