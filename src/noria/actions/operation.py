@@ -25,7 +25,7 @@ class Source:
     """Why an argument has its value: words of the request, or a passage of documentation."""
 
     kind: str
-    """`request`, `documentation`, `catalogue`, `default`, or `call` (the output of another call)."""
+    """`request`, `documentation`, `catalogue`, `default`, or `call` (another call's output)."""
     text: str
     """The very words, or the passage."""
     where: str = ""
@@ -60,6 +60,10 @@ class Operation:
     """The same call twice does what one does."""
     binding: dict[str, Any] = field(default_factory=dict)
     """What the provider needs to carry it out (method, path, argv, ...). No secret."""
+    starts: dict[str, str] = field(default_factory=dict)
+    """Of one that starts what offers describe: which of its parameters say `region`,
+    `instance_type` and `count` (and `accelerator`, where it has one). Its price is the offer's
+    times the count; empty where it starts nothing that costs by the hour."""
     grants: frozenset[str] = frozenset()
     """Groups that may see it; empty: everybody."""
     label: Label = Label.PUBLIC

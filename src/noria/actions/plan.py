@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -34,7 +34,10 @@ class Reversibility(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedCall:
-    """One call of a plan. Arguments may refer to the result of an earlier one: `{"$call": 0, "path": "..."}`."""
+    """One call of a plan.
+
+    An argument may be the result of an earlier call: `{"$call": 0, "path": "..."}`.
+    """
 
     operation: str
     """The operation's id, `CATALOGUE.NAME`."""
@@ -92,3 +95,69 @@ class Plan:
         content = asdict(self)
         del content["id"]
         return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+    def alternative(self, number: int) -> Plan:
+        """One of its alternatives as a plan of its own, counted from 1; its id is `ID.NUMBER`.
+
+        Raises:
+            IndexError: there is no such alternative.
+        """
+        if not 1 <= number <= len(self.alternatives):
+            raise IndexError(f"the plan {self.id} has {len(self.alternatives)} alternatives")
+        chosen = self.alternatives[number - 1]
+        return replace(
+            self,
+            id=f"{self.id}.{number}",
+            status=PlanStatus.READY if chosen.calls else PlanStatus.REFUSED,
+            reason="" if chosen.calls else "No operation of the catalogue starts it.",
+            calls=chosen.calls,
+            price_hour_nano=chosen.price_hour_nano,
+            ceiling_nano=chosen.ceiling_nano,
+            alternatives=(),
+            assumptions=(*self.assumptions, f"In place of what was asked for: {chosen.why}."),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as programs read it; each alternative is the same, with what it is of."""
+        return _as_json(self) | {
+            "alternatives": [
+                _as_json(self.alternative(number))
+                | {
+                    "alternatives": [],
+                    "provider": one.provider,
+                    "region": one.region,
+                    "instance_type": one.instance_type,
+                    "count": one.count,
+                    "why": one.why,
+                }
+                for number, one in enumerate(self.alternatives, 1)
+            ]
+        }
+
+
+def _as_json(plan: Plan) -> dict[str, Any]:
+    return {
+        "id": plan.id,
+        "hash": plan.hash,
+        "request": plan.request,
+        "status": str(plan.status),
+        "reason": plan.reason,
+        "calls": [
+            {
+                "operation": call.operation,
+                "arguments": call.arguments,
+                "sources": {name: asdict(source) for name, source in call.sources.items()},
+                "effect": str(call.effect),
+                "reversibility": str(call.reversibility),
+                "price_hour_nano": call.price_hour_nano,
+                "after": list(call.after),
+                "touches": list(call.touches),
+            }
+            for call in plan.calls
+        ],
+        "price_hour_nano": plan.price_hour_nano,
+        "ceiling_nano": plan.ceiling_nano,
+        "time_to_live_s": plan.time_to_live_s,
+        "assumptions": list(plan.assumptions),
+        "versions": plan.versions,
+    }
