@@ -8,12 +8,13 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from noria.errors import ApiError, RealRequestForbidden, StoreUnavailable
 from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure, of_refusal, of_status, unkeyed
 from noria.gateway.growing_hold import GrowingHold
+from noria.gateway.native import NATIVE, NativeRelay
+from noria.gateway.native_requests import native_path, native_payload
+from noria.gateway.passing import DEFAULT_LINES, without_login
 from noria.gateway.rate_limits import Quota
 from noria.gateway.request import Request
 from noria.gateway.stream import StreamRelay
@@ -104,6 +105,7 @@ class Attempt:
         self._record = record
         self._request = request
         self.target = target
+        self._upstream = target.speaking(request.endpoint.wire)
         self._hold = hold
         self._bound = bound
         self._growing: GrowingHold | None = None
@@ -168,9 +170,7 @@ class Attempt:
                 return AttemptFailure(busy, elsewhere=True)
             self._quota = quota
         if request.stream:
-            relay = self._relay = StreamRelay(
-                wants_usage=request.wants_usage, choices=request.choices
-            )
+            relay = self._relay = self._make_relay()
             hold = self._hold
             if hold.asked > hold.limit and hold.accounts:
                 leases = self._gateway.leases
@@ -178,20 +178,37 @@ class Attempt:
         self._send()
         return None
 
+    def _make_relay(self) -> StreamRelay:
+        request, wire = self._request, self._upstream.wire
+        if request.endpoint.wire == wire and wire in NATIVE:
+            return NativeRelay(wire)
+        return StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
+
     def _send(self) -> None:
-        target = self.target
-        changes = self._gateway.adaptations.of(target)
-        payload = self._request.payload(target, self._hold.asked or None, changes)
-        self._record.adapted = self._request.changed(changes) if changes else changes
+        target, request, upstream = self.target, self._request, self._upstream
+        extra = b""
+        if request.endpoint.wire == upstream.wire == "chat":
+            path = request.endpoint.path
+            changes = self._gateway.adaptations.of(target)
+            payload = request.payload(target, self._hold.asked or None, changes)
+            self._record.adapted = request.changed(changes) if changes else changes
+        else:
+            passing = request.passing
+            path = native_path(upstream.wire, target.model, request.stream, passing.query)
+            payload = native_payload(request, target.model, self._hold.asked or None)
+            extra = passing.lines or DEFAULT_LINES.get(upstream.wire, b"")
+            if passing.login:
+                upstream = without_login(upstream)
         self._sent = payload
         self._exchange = self._gateway.upstreams.send(
-            target.upstream,
+            upstream,
             b"POST",
-            self._request.endpoint.path,
+            path,
             payload,
             self._relay_on if self._relay is not None else None,
             self._conclude,
             fresh=self._fresh,
+            extra=extra,
         )
 
     def _report(self, failed: AttemptFailure | None) -> None:
@@ -314,12 +331,15 @@ class Attempt:
         refusal = Refusal.within(reply)
         if refusal is not None:
             return self._told(refusal)
-        wanted = "choices" if self._request.endpoint.is_chat else "data"
-        if not isinstance(reply, dict) or not isinstance(reply.get(wanted), list):
+        endpoint, native = self._request.endpoint, NATIVE.get(self._upstream.wire)
+        wanted = native.answer if native is not None else endpoint.answer
+        if not isinstance(reply, dict) or not (
+            isinstance(reply.get(wanted), list) or (native is not None and native.is_whole(reply))
+        ):
             why = f"The upstream server's answer holds no {wanted}."
             return self._unusable(why, answer)
         exchange.body = answer
-        usage = usage_of(reply)
+        usage = native.usage(reply) if native is not None else usage_of(reply)
         if usage is None or usage.absurd:
             self._finish(self._instead(usage, self._estimate(len(answer))), True, answer)
         else:
@@ -489,7 +509,8 @@ class Attempt:
     def _break_off(self, error: ApiError) -> None:
         """Tell a caller in mid-stream that the rest will not come."""
         if self.forwarded:
-            self._sink.finish(b"data: %b\n\n" % orjson.dumps(error.body()))
+            assert self._relay is not None
+            self._sink.finish(self._relay.broken(error))
 
     # Failures
 

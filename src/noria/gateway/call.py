@@ -303,7 +303,7 @@ class Call:
         """Hold the most that an attempt can cost in every budget that applies. What calls under
         way hold is waited for a moment: most cost much less."""
         key, context, leases = self._record.key, self._record.context, self._gateway.leases
-        app = context.app if context is not None else None
+        app = context.app or context.agent if context is not None else None
         waits_until = self._gateway.loop.time() + _PATIENCE_SECONDS
         while True:
             accounts = await leases.accounts_for(key, self._request.model, target.name, app)

@@ -220,5 +220,5 @@ class CallRecord:
             "content": self.content,
         }
         if context is not None:
-            meta["parent"], meta["app"] = context.span_id, context.app
+            meta["parent"], meta["app"] = context.span_id, context.app or context.agent
         return meta

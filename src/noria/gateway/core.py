@@ -21,6 +21,7 @@ from noria.gateway.call import Call
 from noria.gateway.call_record import CallRecord
 from noria.gateway.group_commit import GroupCommit
 from noria.gateway.key_cache import KeyCache
+from noria.gateway.passing import NOTHING, Passing
 from noria.gateway.prompt_bounds import PromptBounds
 from noria.gateway.rate_limits import Limits, Quota
 from noria.gateway.request import Request, check_limit, read_request, refuse_tokens
@@ -104,6 +105,7 @@ class Gateway:
         raw: bytes,
         sink: ResponseSink,
         context: CallContext | None = None,
+        passing: Passing = NOTHING,
     ) -> None:
         """Answer one call into `sink`. Never raises for what a caller or an upstream does wrong.
 
@@ -116,8 +118,9 @@ class Gateway:
             raw: the request's JSON.
             sink: where the answer goes.
             context: the run that the call is a part of; None begins a trace of its own.
+            passing: what goes on to a provider of the caller's dialect.
         """
-        call = self.admit(endpoint, key, raw, sink, context)
+        call = self.admit(endpoint, key, raw, sink, context, passing)
         if call is not None:
             await call.run()
 
@@ -128,6 +131,7 @@ class Gateway:
         raw: bytes,
         sink: ResponseSink,
         context: CallContext | None = None,
+        passing: Passing = NOTHING,
     ) -> Call | None:
         """Read a call and let it in, for the caller to `begin` or to `run`; the same as in `call`.
 
@@ -140,11 +144,14 @@ class Gateway:
         quota = None
         try:
             request = record.request = read_request(endpoint, raw)
+            request.passing = passing
             applications = self.applications
             application = applications.find(request.model) if applications else None
             route = None
             if application is None:
                 record.counted_as = UNLISTED
+                if ":" not in request.model or endpoint.wire != "chat":
+                    request.model = self.catalogue.full_name(request.model)
                 route = self.catalogue.resolve(request.model)
                 record.counted_as = self.catalogue.counted_as(request.model)
                 if not endpoint.is_chat and route.targets[0].local:

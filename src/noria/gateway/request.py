@@ -13,6 +13,8 @@ import orjson
 
 from noria.errors import ApiError
 from noria.gateway.adaptations import Changes
+from noria.gateway.native_requests import NATIVE_READERS, count_media, hosted_tool
+from noria.gateway.passing import NOTHING
 from noria.models import Target
 from noria.models.endpoint import Endpoint
 
@@ -30,7 +32,7 @@ class Request:
 
     __slots__ = (
         "audios", "choices", "endpoint", "fields", "has_parts", "images", "limit", "model",
-        "prompt_bytes", "raw", "stream", "unlimited", "wants_usage",
+        "passing", "prompt_bytes", "raw", "stream", "unlimited", "wants_usage",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, raw: bytes, fields: dict[str, Any], model: str) -> None:
@@ -52,6 +54,8 @@ class Request:
         """How many images the messages carry."""
         self.audios = 0
         """How many pieces of sound they carry."""
+        self.passing = NOTHING
+        """What goes on of its headers to a provider of the same dialect."""
         self.prompt_bytes = len(raw)
         """The bytes of the request without those of its images and its sound, whose tokens do not
         hang on how many bytes they have."""
@@ -92,6 +96,8 @@ class Request:
         fields = self.fields
         if not self.has_parts and _COSTLY.isdisjoint(fields):
             return None
+        if self.endpoint.wire in NATIVE_READERS:
+            return self._native_unbounded(image_allowance)
         for name in _UNKNOWN_COST:
             if fields.get(name) is not None:
                 return name, "what it costs cannot be known before the call"
@@ -122,6 +128,17 @@ class Request:
                     f"messages[{number}].content",
                     f"a part of type {kind} has no bound in tokens",
                 )
+        return None
+
+    def _native_unbounded(self, image_allowance: int | None) -> tuple[str, str] | None:
+        """The same in a dialect of its own, where only images, files and hosted tools are looked
+        for."""
+        hosted = hosted_tool(self.fields)
+        if hosted is not None:
+            field, kind = hosted
+            return field, f"{kind} runs at the provider and has a price of its own"
+        if self.images and image_allowance is None:
+            return "images", "an image or a file has no bound in tokens without image_allowance"
         return None
 
     def count_media(self) -> None:
@@ -180,11 +197,24 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     if not isinstance(model, str) or not model or len(model) > 300 or not model.isprintable():
         raise _invalid("model", "the name of a model, such as local:smollm2", model)
     request = Request(endpoint, raw, fields, model)
-    if endpoint.is_chat:
+    if endpoint.wire in NATIVE_READERS:
+        NATIVE_READERS[endpoint.wire](request, fields)
+        count_media(request)
+    elif endpoint.is_chat:
         _read_chat(request, fields)
+    elif endpoint is Endpoint.RERANK:
+        _read_rerank(fields)
     elif not _is_embedding_input(fields.get("input")):
         raise _invalid("input", "a text, a list of texts, or tokens", fields.get("input"))
     return request
+
+
+def _read_rerank(fields: dict[str, Any]) -> None:
+    if not isinstance(fields.get("query"), str) or not fields["query"]:
+        raise _invalid("query", "a text", fields.get("query"))
+    documents = fields.get("documents")
+    if not isinstance(documents, list) or not documents:
+        raise _invalid("documents", "a list of texts", documents)
 
 
 def check_limit(request: Request, targets: Sequence[Target]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import orjson
 
+from noria.errors import ApiError
 from noria.gateway.stream_scan import plain_delta_prefix
 from noria.models import usage_of
 from noria.models.completion import written_in
@@ -142,6 +143,10 @@ class StreamRelay:
         last = b"data: %b\n\n" % orjson.dumps(chunk)
         self.kept.append(last)
         return last
+
+    def broken(self, error: ApiError) -> bytes:
+        """What a caller in mid-stream is told when the rest will not come."""
+        return b"data: %b\n\n" % orjson.dumps(error.body())
 
     def most_tokens(self) -> int:
         """The most tokens that can have been written so far: each has at least a byte."""

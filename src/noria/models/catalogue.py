@@ -145,8 +145,6 @@ UNLISTED = "(unlisted)"
 _HIDES_REASONING = re.compile(r"(?:^|[/.])(?:o[134](?:-|$)|gpt-5(?!\S*-chat)|codex)")
 _CREDENTIALS = {"messages": ("x-api-key", "{}"), "gemini": ("x-goog-api-key", "{}")}
 """How a key is shown, where that is not as a bearer token."""
-_KEPT_HEADERS = {"messages": {"anthropic-version": "2023-06-01"}}
-"""What each wire wants beside. A caller of the same wire says it in words of its own."""
 _MOST_REMEMBERED = 10_000
 """Names of hosted models, which callers make up as they like."""
 _TEMPLATE_TOKENS = 256
@@ -348,7 +346,7 @@ class Catalogue:
         key = self._environ.get(provider.api_key_env or "")
         found = []
         for wire in provider.wires:
-            headers = _KEPT_HEADERS.get(wire, {}) | dict(provider.headers)
+            headers = dict(provider.headers)
             if key:
                 name, said = _CREDENTIALS.get(wire, ("Authorization", "Bearer {}"))
                 headers[name] = said.format(key)

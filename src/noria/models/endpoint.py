@@ -27,3 +27,5 @@ class Endpoint(enum.Enum):
         """What the caller speaks, by the name that `[providers.NAME] wire` has for it."""
         self.is_chat = kind is SpanKind.CHAT
         """Whether it has messages, and a reply that a limit bounds."""
+        self.answer = {"/embeddings": "data", "/rerank": "results"}.get(path, "choices")
+        """The field that an answer has to this call in OpenAI's dialect."""
