@@ -23,8 +23,8 @@ from typing import Any
 import h11
 
 from noria.config import Config, Limits
-from noria.http.connection import ServerConnection
 from noria.errors import ApiError
+from noria.http.connection import ServerConnection
 from noria.http.request import HTTPRequest
 from noria.http.server import HTTPServer
 

@@ -14,13 +14,15 @@ from noria.gateway.failures import AttemptFailure, of_refusal, of_status, unkeye
 from noria.gateway.growing_hold import GrowingHold
 from noria.gateway.native import NATIVE, NativeRelay
 from noria.gateway.native_requests import native_path, native_payload
-from noria.gateway.passing import DEFAULT_LINES, without_login
+from noria.gateway.passing import DEFAULT_LINES, NOTHING, without_login
 from noria.gateway.rate_limits import Quota
 from noria.gateway.request import Request
 from noria.gateway.stream import StreamRelay
+from noria.gateway.translating import PING_SECONDS, Translation, ping, translated_reply
 from noria.http.client_connection import Exchange, UpstreamFailure
 from noria.http.sink import Headers, ResponseSink
 from noria.models import Target, usage_of
+from noria.models.endpoint import Endpoint
 from noria.models.refusal import Refusal
 from noria.models.wire import read_json
 from noria.types import Status, Usage
@@ -109,6 +111,8 @@ class Attempt:
         self._hold = hold
         self._bound = bound
         self._growing: GrowingHold | None = None
+        self._pinging: asyncio.TimerHandle | None = None
+        """Tells the caller of a silent stream that it goes on."""
         self._sink = sink
         self._claim = claim
         self._exchange: Exchange | None = None
@@ -175,27 +179,38 @@ class Attempt:
             if hold.asked > hold.limit and hold.accounts:
                 leases = self._gateway.leases
                 self._growing = GrowingHold(leases, hold, self._bound, relay, self._grown)
+            if relay.into is not None:
+                self._pinging = self._gateway.loop.call_later(PING_SECONDS, self._ping)
         self._send()
         return None
 
     def _make_relay(self) -> StreamRelay:
-        request, wire = self._request, self._upstream.wire
-        if request.endpoint.wire == wire and wire in NATIVE:
-            return NativeRelay(wire)
-        return StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
+        request, wire, into = self._request, self._upstream.wire, self._request.endpoint.wire
+        native = wire in NATIVE
+        if wire == into and not native:
+            return StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
+        relay = NativeRelay(wire) if native else StreamRelay(wants_usage=True, choices=1)
+        if wire != into:
+            wants_usage = request.wants_usage
+            relay.into = Translation(wire, into, self.target.name, wants_usage=wants_usage)
+        return relay
 
     def _send(self) -> None:
         target, request, upstream = self.target, self._request, self._upstream
-        extra = b""
-        if request.endpoint.wire == upstream.wire == "chat":
-            path = request.endpoint.path
+        limit, extra, said = self._hold.asked or None, b"", None
+        self._record.wire = upstream.wire
+        if upstream.wire != request.endpoint.wire:
+            said, notes = request.said[target.name]
+            self._record.translated(request.endpoint.wire, upstream.wire, notes)
+        if upstream.wire == "chat":
+            path = request.endpoint.path if said is None else Endpoint.CHAT.path
             changes = self._gateway.adaptations.of(target)
-            payload = request.payload(target, self._hold.asked or None, changes)
+            payload = request.payload(target, limit, changes, said)
             self._record.adapted = request.changed(changes) if changes else changes
         else:
-            passing = request.passing
+            passing = request.passing if said is None else NOTHING
             path = native_path(upstream.wire, target.model, request.stream, passing.query)
-            payload = native_payload(request, target.model, self._hold.asked or None)
+            payload = native_payload(request, target.model, limit, upstream.wire, said)
             extra = passing.lines or DEFAULT_LINES.get(upstream.wire, b"")
             if passing.login:
                 upstream = without_login(upstream)
@@ -218,7 +233,11 @@ class Attempt:
         then(failed)
 
     def _leave(self) -> None:
-        """Count out of the target's own limits."""
+        """Count out of the target's own limits, and let go of what refers to this."""
+        self._growing = None
+        if self._pinging is not None:
+            self._pinging.cancel()
+            self._pinging = None
         if self._quota is not None:
             self._gateway.limits.leave(self._quota, 0)
             self._quota = None
@@ -245,6 +264,19 @@ class Attempt:
             exchange.stop_listening()
         elif self._growing is not None and not self._growing.covers(len(data), exchange, self._cut):
             self._cut()
+
+    def _ping(self) -> None:
+        """A translated stream was silent for a while: tell its caller that it goes on. Once that
+        was said, no other target can answer in its place."""
+        exchange = self._exchange
+        if self.ended or exchange is None:
+            return
+        if self._claim is None or self._claim.take(self):
+            if not self.forwarded:
+                self.forwarded = True
+                self._sink.begin(self._headers, exchange)
+            self._sink.write(ping(self._request.endpoint.wire))
+        self._pinging = self._gateway.loop.call_later(PING_SECONDS, self._ping)
 
     def _cut(self) -> None:
         """The budget has no more: the answer ends here, as at any other limit."""
@@ -340,6 +372,12 @@ class Attempt:
             return self._unusable(why, answer)
         exchange.body = answer
         usage = native.usage(reply) if native is not None else usage_of(reply)
+        wire, into = self._upstream.wire, endpoint.wire
+        if wire != into:
+            try:
+                exchange.body = translated_reply(reply, wire, into, self.target.name)
+            except ValueError as odd:
+                return self._unusable(f"The upstream server's answer cannot be read: {odd}", answer)
         if usage is None or usage.absurd:
             self._finish(self._instead(usage, self._estimate(len(answer))), True, answer)
         else:

@@ -113,6 +113,9 @@ class Call:
         breaker = self._breaker = gateway.breakers[target]
         if self._hedge_seconds is not None or breaker.open:
             return None
+        request = self._request
+        if target.upstream.wire != request.endpoint.wire and not request.can_ask(target):
+            return None
         if target.label is not Label.PUBLIC:  # the trace is marked first, which takes a while
             return None
         if record.context is not None:
@@ -184,6 +187,8 @@ class Call:
             # What a model says may be what it learned.
             await self._gateway.labels.raise_to(trace, max(target.label for target in targets))
         for number, target in enumerate(targets):
+            if not self._request.can_ask(target):
+                continue
             if not self._gateway.breakers[target].allows():
                 failed = failed or AttemptFailure.resting(target)
                 continue

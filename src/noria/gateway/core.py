@@ -26,6 +26,7 @@ from noria.gateway.prompt_bounds import PromptBounds
 from noria.gateway.rate_limits import Limits, Quota
 from noria.gateway.request import Request, check_limit, read_request, refuse_tokens
 from noria.gateway.routing import Breakers
+from noria.gateway.translating import as_chat, translate
 from noria.http.client import HTTPClient
 from noria.http.sink import ResponseSink
 from noria.models import Catalogue, Route
@@ -156,12 +157,16 @@ class Gateway:
                 record.counted_as = self.catalogue.counted_as(request.model)
                 if not endpoint.is_chat and route.targets[0].local:
                     refuse_tokens(request)
+                if endpoint.wire != "chat" or route.foreign:
+                    translate(request, route.targets)
                 if route.record_content is False:
                     record.content = False
                 if request.unlimited:
                     check_limit(request, route.targets)
                 if route.label > key.clearance:
                     raise _not_cleared(key, route)
+            elif endpoint.wire != "chat":
+                request, sink = as_chat(request, sink)
             if key.models is not None and (context is None or context.app is None):
                 authorise(key, request.model)  # else the key was let into the application
             quota, counted = Quota.of_key(key), None

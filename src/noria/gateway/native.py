@@ -300,7 +300,8 @@ class NativeRelay(StreamRelay):
 
     @property
     def last_bytes(self) -> bytes:
-        return self._held + self._rest
+        last = self._held + self._rest
+        return last if self.into is None else self.into.end(last)
 
     def cut(self) -> bytes:
         self.over = True
@@ -310,10 +311,10 @@ class NativeRelay(StreamRelay):
             for name, event in self._wire.cut(self)
         )
         self.kept.append(last)
-        return last
+        return last if self.into is None else self.into.feed(last)
 
     def broken(self, error: ApiError) -> bytes:
-        return error_event(self._name, error)
+        return error_event(self._name, error) if self.into is None else self.into.broken(error)
 
     def most_tokens(self) -> int:
         return self._most_tokens

@@ -25,6 +25,8 @@ _MEDIA: Final = re.compile(
 """What shows that there may be images or files in a request."""
 _IMAGES: Final = ("image", "input_image", "document", "input_file")
 _LONGEST_TEXT: Final = 1024
+_LEAST_THINKING: Final = 1024
+"""The smallest budget of thinking that Anthropic takes."""
 _LIMIT: Final = {"messages": "max_tokens", "responses": "max_output_tokens"}
 _HOSTED: Final = re.compile(
     r"^(?:web_search|web_fetch|code_execution|code_interpreter|file_search|image_generation|"
@@ -162,10 +164,20 @@ def hosted_tool(fields: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def native_payload(request: Request, model: str, limit: int | None) -> bytes:
-    """The JSON for a target that speaks the caller's dialect: as it came, with the target's own
-    name of the model and the limit that was reserved for."""
-    wire, fields = request.endpoint.wire, request.fields
+def native_payload(
+    request: Request, model: str, limit: int | None, wire: str, said: dict[str, Any] | None
+) -> bytes:
+    """The JSON for a target that speaks another dialect than OpenAI's chat: as it came, with the
+    target's own name of the model and the limit that was reserved for.
+
+    Args:
+        request: the call.
+        model: the model's name there.
+        limit: the reply's limit that was reserved for.
+        wire: the target's dialect.
+        said: the request in it, where that is not the caller's.
+    """
+    fields = request.fields if said is None else said
     if wire == "gemini":
         sent = {name: value for name, value in fields.items() if name not in ("model", "stream")}
         if limit is not None and limit != request.limit:
@@ -180,13 +192,13 @@ def native_payload(request: Request, model: str, limit: int | None) -> bytes:
         thinking = fields.get("thinking")
         budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
         if isinstance(budget, int) and budget >= limit:
-            raise ApiError(
-                429, "budget_held",
-                f"What is left of the budget pays for {limit} tokens of reply, and thinking alone "
-                f"may take {budget}.",
-                retry_after=1,
-            )  # fmt: skip
-    return orjson.dumps(fields | changed) if changed else request.raw
+            # It must leave room for an answer, and be at least so much where there is any.
+            lower = limit // 2
+            thought = {"type": "enabled", "budget_tokens": lower}
+            changed["thinking"] = thought if lower >= _LEAST_THINKING else {"type": "disabled"}
+    if said is None and not changed:
+        return request.raw
+    return orjson.dumps(fields | changed)
 
 
 def native_path(wire: str, model: str, stream: bool, query: bytes) -> bytes:

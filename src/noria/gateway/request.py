@@ -32,7 +32,7 @@ class Request:
 
     __slots__ = (
         "audios", "choices", "endpoint", "fields", "has_parts", "images", "limit", "model",
-        "passing", "prompt_bytes", "raw", "stream", "unlimited", "wants_usage",
+        "passing", "prompt_bytes", "raw", "said", "stream", "unlimited", "wants_usage",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, raw: bytes, fields: dict[str, Any], model: str) -> None:
@@ -54,23 +54,39 @@ class Request:
         """How many images the messages carry."""
         self.audios = 0
         """How many pieces of sound they carry."""
+        self.said: dict[str, tuple[dict[str, Any], list[str]]] = {}
+        """What it is in other dialects, by target, and what was left out of it there."""
         self.passing = NOTHING
         """What goes on of its headers to a provider of the same dialect."""
         self.prompt_bytes = len(raw)
         """The bytes of the request without those of its images and its sound, whose tokens do not
         hang on how many bytes they have."""
 
-    def payload(self, target: Target, limit: int | None, changes: Changes) -> bytes:
-        """The JSON for one target: its own model name, the limit that was reserved for, usage asked
-        for in a stream, and the changes that its model wants."""
-        fields = self.fields.copy()
+    def payload(
+        self,
+        target: Target,
+        limit: int | None,
+        changes: Changes,
+        said: dict[str, Any] | None = None,
+    ) -> bytes:
+        """The JSON of OpenAI's chat for one target: its own model name, the limit that was reserved
+        for, usage asked for in a stream, and the changes that its model wants.
+
+        Args:
+            target: who is asked.
+            limit: the reply's limit that was reserved for.
+            changes: what the model does not take.
+            said: the request, where its caller has said it in another dialect.
+        """
+        given = self.fields if said is None else said
+        fields = given.copy()
         fields["model"] = target.model
-        if limit is not None and limit != self.limit:
+        if limit is not None and (limit != self.limit or said is not None):
             fields.pop("max_tokens", None)
             fields.pop("max_completion_tokens", None)
-            fields[_limit_field(self.fields, target)] = limit
+            fields[_limit_field(given, target)] = limit
         if self.stream and target.upstream.usage_in_stream:
-            options = self.fields.get("stream_options") or {}
+            options = given.get("stream_options") or {}
             fields["stream_options"] = options | {"include_usage": True}
         if changes:
             for name, instead in changes.items():
@@ -79,6 +95,11 @@ class Request:
                 if name != "temperature" or fields.get(name) != 1:
                     fields.pop(name, None)
         return orjson.dumps(fields)
+
+    def can_ask(self, target: Target) -> bool:
+        """Whether it can be said to a target."""
+        wire = self.endpoint.wire
+        return target.speaking(wire).wire == wire or target.name in self.said
 
     def changed(self, changes: Changes) -> Changes:
         """Those of the changes that make a difference to what the caller has sent."""
@@ -197,7 +218,9 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     if not isinstance(model, str) or not model or len(model) > 300 or not model.isprintable():
         raise _invalid("model", "the name of a model, such as local:smollm2", model)
     request = Request(endpoint, raw, fields, model)
-    if endpoint.wire in NATIVE_READERS:
+    if endpoint is Endpoint.COMPLETIONS:
+        _read_completion(request, fields)
+    elif endpoint.wire in NATIVE_READERS:
         NATIVE_READERS[endpoint.wire](request, fields)
         count_media(request)
     elif endpoint.is_chat:
@@ -207,6 +230,12 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     elif not _is_embedding_input(fields.get("input")):
         raise _invalid("input", "a text, a list of texts, or tokens", fields.get("input"))
     return request
+
+
+def _read_completion(request: Request, fields: dict[str, Any]) -> None:
+    if not isinstance(fields.get("prompt"), str | list) or not fields["prompt"]:
+        raise _invalid("prompt", "a text", fields.get("prompt"))
+    _read_options(request, fields)
 
 
 def _read_rerank(fields: dict[str, Any]) -> None:
@@ -242,6 +271,12 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
             pass
         if _has_parts(number, message):
             request.has_parts = True
+    _read_options(request, fields)
+    if request.has_parts:
+        request.count_media()
+
+
+def _read_options(request: Request, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         if name in _OPTIONAL and value is not None:
             types, within, what = _OPTIONAL[name]
@@ -252,8 +287,6 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
                 if name in _LIMITS and type(value) is int and value == -1:
                     continue  # Whether the model's server knows it is seen when it is found.
                 raise _invalid(name, what, value)
-    if request.has_parts:
-        request.count_media()
     request.choices = fields.get("n") or 1
     limit, other = fields.get("max_tokens"), fields.get("max_completion_tokens")
     if limit == -1 or other == -1:

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -24,7 +24,7 @@ from noria.models.wire import BOM, CARRIAGE_RETURN, LINE_FEED, data_of, read_jso
 from noria.models.wire import events as data_of_events
 from noria.types import Usage
 
-__all__ = ["StreamRelay", "Written"]
+__all__ = ["StreamRelay", "StreamTranslation", "Written"]
 
 _MOST_EVENT_BYTES: Final = 4 * 1024 * 1024
 _DONE: Final = b"data: [DONE]\n\n"
@@ -32,6 +32,19 @@ _DONE_TEXTS: Final = (b"[DONE]", b'"[DONE]"')
 _OTHER_LINES: Final = (b":", b"event:", b"id:", b"retry:")
 _FIELDS: Final = re.compile(rb"(?:[A-Za-z][\w.-]*(?::[^\n]*)?(?:\n|$))+")
 """Lines that are fields, whatever their names."""
+
+
+class StreamTranslation(Protocol):
+    """Says a stream in another dialect as it comes."""
+
+    def feed(self, events: bytes) -> bytes:
+        """Whole events in the caller's dialect."""
+
+    def end(self, events: bytes) -> bytes:
+        """The last events, and what ends a stream in the caller's dialect."""
+
+    def broken(self, error: ApiError) -> bytes:
+        """What a caller in mid-stream is told when the rest will not come."""
 
 
 class StreamRelay:
@@ -64,6 +77,8 @@ class StreamRelay:
         """What broke it, when the upstream itself said so or sent what is no event."""
         self.refusal: Refusal | None = None
         """The upstream's own words, where it said so."""
+        self.into: StreamTranslation | None = None
+        """What says it in the caller's dialect, where that is another."""
         self._counted = self._most_tokens = 0
 
     @property
@@ -94,7 +109,7 @@ class StreamRelay:
             events = events[len(BOM) :]
         passed = self._look(events)
         self.kept.append(events if self.error is None else events[: self._broken_at])
-        return passed
+        return passed if self.into is None else self.into.feed(passed)
 
     def end(self) -> None:
         """The upstream's answer is over. Without `[DONE]` it counts if every choice finished."""
@@ -119,7 +134,7 @@ class StreamRelay:
     @property
     def last_bytes(self) -> bytes:
         """The `[DONE]` event, sent after the end record is durable, with what came beside it."""
-        return self._rest + _DONE
+        return self._rest + _DONE if self.into is None else self.into.end(self._rest)
 
     def _unix_lines(self, data: bytes) -> bytes:
         """The same with lines that end as most do: CRLF and CR end lines too."""
@@ -142,10 +157,12 @@ class StreamRelay:
         }
         last = b"data: %b\n\n" % orjson.dumps(chunk)
         self.kept.append(last)
-        return last
+        return last if self.into is None else self.into.feed(last)
 
     def broken(self, error: ApiError) -> bytes:
         """What a caller in mid-stream is told when the rest will not come."""
+        if self.into is not None:
+            return self.into.broken(error)
         return b"data: %b\n\n" % orjson.dumps(error.body())
 
     def most_tokens(self) -> int:

@@ -128,6 +128,11 @@ class Route:
     label: Label = Label.PUBLIC
     """The highest of the targets' labels: a caller's clearance must reach it."""
 
+    @property
+    def foreign(self) -> bool:
+        """Whether one of the targets does not speak OpenAI's chat."""
+        return any(target.speaking("chat").wire != "chat" for target in self.targets)
+
 
 class EngineDirectory(Protocol):
     """Knows where the embedded engines listen."""

@@ -74,6 +74,10 @@ class PendingSpan:
     request: bytes | None = None
     response: bytes | None = None
     sse: bool = False
+    dialect: str | None = None
+    """The dialect of the request, where it is not OpenAI's chat."""
+    wire: str | None = None
+    """The dialect of the response, where it is another."""
     ended: bool = False
     """Whether it ended in this batch."""
 
@@ -231,6 +235,7 @@ class Ledger:
             holder=holder,
             content=content,
             request=blobs[0] if content and blobs and blobs[0] else None,
+            dialect=get("dialect"),
         )
         return draft
 
@@ -287,6 +292,7 @@ class Ledger:
         if draft.content and blobs and blobs[0]:
             draft.response = blobs[0]
             draft.sse = get("sse", False)
+            draft.wire = get("wire")
 
     def _count(self, draft: PendingSpan, sums: Sums) -> None:
         draft.ended = True
