@@ -112,10 +112,8 @@ def by_responses(door: Door, secret: str, model: str, stream: bool, tool: bool) 
             {"type": "function", "name": "look", "parameters": TOOL, "strict": False}
         ]
     if stream:
-        numbers = []
         with client.responses.stream(**fields) as events:
-            for event in events:
-                numbers.append(event.sequence_number)
+            numbers = [event.sequence_number for event in events]
             response = events.get_final_response()
         assert numbers == sorted(set(numbers)), numbers
     else:

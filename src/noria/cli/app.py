@@ -9,6 +9,7 @@ import typer
 import noria
 from noria.cli import agent, battles, chat, data, index, init, key, model, run, serve, spend, tune
 from noria.cli import eval as evaluation
+from noria.cli.act import verb as act
 from noria.cli.doctor import verb as doctor
 from noria.cli.trace import verb as trace
 
@@ -57,4 +58,5 @@ app.add_typer(tune.app, name="tune")
 app.command("agent", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
     agent.agent
 )
+app.add_typer(act.app, name="act")
 app.command("doctor")(doctor.doctor)

@@ -52,8 +52,10 @@ def alternatives_to(
         *_dearer(wanted, found, priced),
         *_other_providers(wanted, priced),
     ]
-    unique = {(o.fit.offer, o.fit.count): o for o in reversed(options)}
-    return list(reversed(unique.values()))
+    unique: dict[Fit, Option] = {}
+    for option in options:
+        unique.setdefault(option.fit, option)
+    return list(unique.values())
 
 
 def _how(fit: Fit, found: Resolution) -> str:

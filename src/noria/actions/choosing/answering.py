@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from noria.actions.choosing.assembling import planned_call, started_offer
-from noria.actions.choosing.grammar import Grammar, outputs_for
+from noria.actions.choosing.grammar import ASK, REFUSE, Grammar, outputs_for
 from noria.actions.choosing.justifying import Justified, justify
 from noria.actions.operation import Offer, Operation, Source
 from noria.actions.plan import PlannedCall, PlanStatus
@@ -35,17 +35,9 @@ def read_answer(reply: str, request: str, grammar: Grammar, offers: Sequence[Off
     a value or a machine that is in no catalogue ends in a refusal, never in a call.
     """
     try:
-        said = orjson.loads(reply)["answer"]
+        made = orjson.loads(reply)["calls"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        return Answer(PlanStatus.REFUSED, "The model did not answer in the form of the grammar.")
-    if not isinstance(said, dict):
-        return Answer(PlanStatus.REFUSED, "The model did not answer in the form of the grammar.")
-    if isinstance(said.get("ask"), str):
-        return Answer(PlanStatus.ASKS, said["ask"].strip() or "Something is missing.")
-    if isinstance(said.get("refuse"), str):
-        why = said["refuse"].strip() or "No operation of the catalogue does this."
-        return Answer(PlanStatus.REFUSED, why)
-    made = said.get("calls")
+        made = None
     if not isinstance(made, list) or not made:
         return Answer(PlanStatus.REFUSED, "The model did not answer in the form of the grammar.")
     reader = _Reader(request, grammar, offers)
@@ -59,7 +51,7 @@ class _Reader:
         self._by = Justified(request)
         self._operations = {operation.id: operation for operation in grammar.operations}
         self._offers = offers
-        self._in_order = bool({"then", "afterwards", "after", "once"} & self._by.stems)
+        self._in_order = bool({"then", "afterwards", "after", "once"} & self._by.stems.keys())
         self._read: list[tuple[Operation, PlannedCall]] = []
         self._refused: list[str] = []
         self._missing: list[str] = []
@@ -77,6 +69,12 @@ class _Reader:
     def add(self, made: Any) -> None:
         """Read one call."""
         name = made.get("operation") if isinstance(made, dict) else None
+        if name == REFUSE:
+            self._refused.append("No operation of the catalogue does this.")
+            return
+        if name == ASK:
+            self._missing.append(f"What should {made.get('parameter')} be?")
+            return
         operation = self._operations.get(name) if isinstance(name, str) else None
         if operation is None:
             self._refused.append(f"The model named {name!r}, which is no operation that was found.")

@@ -7,6 +7,7 @@ that a name which is in neither cannot be said.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,10 +15,14 @@ from typing import Any
 from noria.actions.choosing.narrowing import WIDE, Breadth, Unsatisfiable, narrowed
 from noria.actions.operation import Offer, Operation
 
-__all__ = ["Grammar", "make_grammar", "outputs_for"]
+__all__ = ["ASK", "REFUSE", "Grammar", "make_grammar", "outputs_for"]
 
-_MOST_CALLS = 4
-_REASON = {"type": "string", "maxLength": 160}
+REFUSE = "refuse"
+"""What stands in an operation's place where none does what is asked for."""
+ASK = "ask"
+"""What stands there where a value is missing; the parameter is named."""
+_MOST_CALLS = 8
+_JOINTS = re.compile(r",|;|\.\s|\b(?:and|then|also|both|each|plus|for)\b", re.IGNORECASE)
 _LIVE = ("region", "instance_type", "accelerator")
 
 
@@ -68,18 +73,24 @@ def make_grammar(
         _closed({"operation": {"const": name}, "arguments": arguments})
         for name, arguments in allowed.items()
     ]
-    answers = []
-    if branches:
-        calls = {
-            "type": "array",
-            "items": {"oneOf": branches} if len(branches) > 1 else branches[0],
-            "minItems": 1,
-            "maxItems": _MOST_CALLS,
-        }
-        answers.append(_closed({"calls": calls}))
-    answers.append(_closed({"refuse": _REASON}))
-    answers.append(_closed({"ask": _REASON}))
-    return Grammar(tuple(kept), _closed({"answer": {"oneOf": answers}}), allowed, dropped)
+    branches.append(_closed({"operation": {"const": REFUSE}}))
+    required = {name for one in allowed.values() for name in one.get("required", ())}
+    if required:
+        branches.append(
+            _closed({"operation": {"const": ASK}, "parameter": {"enum": sorted(required)}})
+        )
+    calls = {
+        "type": "array",
+        "items": {"oneOf": branches},
+        "minItems": 1,
+        "maxItems": _most_calls(words),
+    }
+    return Grammar(tuple(kept), _closed({"calls": calls}), allowed, dropped)
+
+
+def _most_calls(words: str) -> int:
+    """How many calls a request can mean: one, and one more for each word that joins."""
+    return min(_MOST_CALLS, 1 + len(_JOINTS.findall(words)))
 
 
 def _closed(properties: dict[str, Any]) -> dict[str, Any]:

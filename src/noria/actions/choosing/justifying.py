@@ -89,8 +89,10 @@ class Justified:
         self.request = request
         self.low = request.lower()
         self.words = split_words(request)
-        self.plain = _plain(request)
-        self.stems = {_stem(word) for word in _WORD.findall(self.low)} - _SMALL
+        self._parts = list(_WORD.finditer(request))
+        words = [word for word in _WORD.findall(request) if word.lower() not in _SMALL]
+        self.stems = {_stem(word.lower()): word for word in words}
+        """The words that say something, by their stems."""
         self.numbers: dict[float, str] = {}
         for at in range(len(self.words)):
             found = number_at(self.words, at)
@@ -100,13 +102,37 @@ class Justified:
             last = min(at + length, len(self.words) - 1)
             text = request[self.words[at].start : self.words[at + length - 1].end]
             self.numbers.setdefault(number, text)
-            self.numbers.setdefault(-number, text) if self._minus(at) else None
+            if self._minus(at):
+                self.numbers.setdefault(-number, f"-{text}")
             factor = _FACTORS.get(self.words[last].low) if last >= at + length else None
             if factor:
                 longer = request[self.words[at].start : self.words[last].end]
                 self.numbers.setdefault(number * factor, longer)
-        for match in re.finditer(r"-?\d+(?:\.\d+)?", request):
+        for match in re.finditer(r"(?<![\w.-])-?\d+(?:\.\d+)?(?!\w)", request):
             self.numbers.setdefault(float(match[0]), match[0])
+
+    def find(self, value: str) -> str | None:
+        """The whole words that are this value but for case and punctuation; None where none are."""
+        low, size = value.lower(), len(value)
+        at = self.low.find(low)
+        while at >= 0:
+            around = self.low[max(0, at - 1) : at], self.low[at + size : at + size + 1]
+            ends = low[0], low[-1]
+            if not any(a.isalnum() and b.isalnum() for a, b in zip(around, ends, strict=True)):
+                return self.request[at : at + size]
+            at = self.low.find(low, at + 1)
+        return self._joined(_plain(value))
+
+    def _joined(self, plain: str) -> str | None:
+        for first in range(len(self._parts)):
+            joined = ""
+            for last in range(first, len(self._parts)):
+                joined += self._parts[last][0].lower()
+                if not plain.startswith(joined):
+                    break
+                if joined == plain:
+                    return self.request[self._parts[first].start() : self._parts[last].end()]
+        return None
 
     def _minus(self, at: int) -> bool:
         start = self.words[at].start
@@ -147,7 +173,7 @@ def _in_request(name: str, value: Any, schema: Mapping[str, Any], by: Justified)
             text = by.numbers.get(float(value))
             return _said(text) if text is not None else None
         case str():
-            return _text(value, by)
+            return _text(value, schema, by)
         case list():
             return _all([_in_request(name, one, {}, by) for one in value])
         case dict():
@@ -167,19 +193,18 @@ def _all(sources: list[Source | None]) -> Source | None:
     return _said(", ".join(dict.fromkeys(texts)))
 
 
-def _text(value: str, by: Justified) -> Source | None:
+def _text(value: str, schema: Mapping[str, Any], by: Justified) -> Source | None:
+    """A free text stands in the request as it is; of a closed list its words may be inflected."""
     if not value.strip():
         return None
-    at = by.low.find(value.lower())
-    if at >= 0:
-        return _said(by.request[at : at + len(value)])
-    plain = _plain(value)
-    if plain and plain in by.plain:
-        return _said(value)
+    if (found := by.find(value)) is not None:
+        return _said(found)
+    if value not in (schema.get("enum") or ()):
+        return None
     stems = [_stem(word) for word in _WORD.findall(_CAMEL.sub(" ", value).lower())]
     telling = [stem for stem in stems if stem not in _SMALL]
     if telling and all(stem in by.stems or _number_of(stem, by) for stem in telling):
-        return _said(" ".join(telling))
+        return _said(" ".join(by.stems.get(stem, stem) for stem in telling))
     return None
 
 
@@ -194,7 +219,7 @@ def _truth(name: str, value: bool, by: Justified) -> Source | None:
     words = set(_WORD.findall(by.low))
     named = bool(telling) and any(part in by.stems for part in telling)
     if named and value != bool(words & _NO):
-        return _said(" ".join(part for part in telling if part in by.stems))
+        return _said(" ".join(by.stems[part] for part in telling if part in by.stems))
     if (words & (_YES if value else _NO)) and named:
         return _said(name)
     return None
@@ -209,7 +234,7 @@ def _in_documentation(
         low = passage.lower()
         if value.lower() not in low:
             continue
-        shared = {_stem(word) for word in _WORD.findall(low)} & by.stems
+        shared = {_stem(word) for word in _WORD.findall(low)} & by.stems.keys()
         if len(shared) >= 2:
             return Source("documentation", passage.strip()[:400], where)
     return None

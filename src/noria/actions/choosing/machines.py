@@ -16,30 +16,59 @@ from noria.actions.choosing.assembling import (
 from noria.actions.choosing.documented import Documented
 from noria.actions.choosing.requirements import Requirements, read_requirements
 from noria.actions.choosing.resolving import Fit, Resolution, resolve
-from noria.actions.choosing.vocabulary import Vocabulary
+from noria.actions.choosing.vocabulary import PROVIDERS, Vocabulary
 from noria.actions.operation import Offer, Operation, Source
 from noria.actions.plan import Alternative, Plan, PlannedCall, PlanStatus
 
-__all__ = ["plan_machines"]
+__all__ = ["Market", "plan_machines"]
 
 _MOST_COUNT = 10_000
+_SIMULATOR = "sim"
+_SPOKEN = frozenset(name for name, provider in PROVIDERS.items() if provider == _SIMULATOR)
 
 
-def plan_machines(
-    request: str, catalogue: Documented, vocabulary: Vocabulary | None = None
-) -> Plan | None:
+class Market:
+    """The offers of a catalogue, with their names.
+
+    Those of the simulator are for trying out. They are taken where the request names it, or names
+    what only it has; else they would stand beside those of real clouds, and cost nothing.
+
+    Args:
+        offers: all of them.
+    """
+
+    def __init__(self, offers: Sequence[Offer]) -> None:
+        real = [offer for offer in offers if offer.provider != _SIMULATOR]
+        self._all = offers, Vocabulary.of(offers)
+        self._real = (real, Vocabulary.of(real)) if real else self._all
+
+    def read(self, request: str) -> tuple[Sequence[Offer], list[Requirements] | None]:
+        """The offers that a request is about, and what it requires of them."""
+        offers, vocabulary = self._real
+        groups = read_requirements(request, vocabulary)
+        if self._real is self._all:
+            return offers, groups
+        everything = read_requirements(request, self._all[1])
+        named = any(word.strip(".,;:!?") in _SPOKEN for word in request.lower().split())
+        strange = groups is None or any(one.unknown for one in groups)
+        understood = everything is not None and not any(one.unknown for one in everything)
+        if named or (strange and understood):
+            return self._all[0], everything
+        return offers, groups
+
+
+def plan_machines(request: str, catalogue: Documented, market: Market | None = None) -> Plan | None:
     """Plan a request for machines.
 
     Args:
         request: the words.
         catalogue: the operations and the offers.
-        vocabulary: the names of its offers, if they are at hand.
+        market: its offers, if they are read already.
 
     Returns:
         None where the request is about something else: a model may know what.
     """
-    offers = catalogue.offers()
-    groups = read_requirements(request, vocabulary or Vocabulary.of(offers))
+    offers, groups = (market or Market(catalogue.offers())).read(request)
     if groups is None:
         return None
     operations = [one for one in catalogue.operations() if one.starts]

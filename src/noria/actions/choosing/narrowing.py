@@ -162,7 +162,7 @@ class _Narrowing:
         except Unsatisfiable:
             if result.get("minItems"):
                 raise
-            result |= {"maxItems": 0, "items": {"type": "null"}}
+            return {"const": []}
         return result
 
     def _bounded(self, schema: Mapping[str, Any], where: str, kind: str) -> dict[str, Any]:
@@ -244,6 +244,7 @@ def _nearest(values: Sequence[Any], words: str, most: int) -> list[Any]:
     low = words.lower()
     said = {word for word in _WORDS.findall(low) if len(word) > 1}
     spoken = [v for v in values if isinstance(v, str) and (v.lower() in said or v.lower() in low)]
+    spoken.sort(key=lambda value: (value.lower() not in said, -len(value)))
     if len(spoken) < most:
         spoken += _alike(values, said, most - len(spoken))
     kept: list[Any] = []

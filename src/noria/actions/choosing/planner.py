@@ -11,8 +11,7 @@ from noria.actions.choosing.assembling import make_plan
 from noria.actions.choosing.context import INSTRUCTIONS, fitting
 from noria.actions.choosing.documented import Documented
 from noria.actions.choosing.grammar import Grammar
-from noria.actions.choosing.machines import plan_machines
-from noria.actions.choosing.vocabulary import Vocabulary
+from noria.actions.choosing.machines import Market, plan_machines
 from noria.actions.operation import Effect
 from noria.actions.plan import Plan, PlanStatus
 from noria.errors import NoriaError
@@ -61,7 +60,7 @@ class Planner:
         self._catalogue = catalogue
         self._effects = effects
         self._retrieved = retrieved
-        self._vocabulary = Vocabulary.of(catalogue.offers())
+        self._market = Market(catalogue.offers())
 
     async def plan(self, request: str, ask: Ask | None = None) -> Plan:
         """Make the plan of a request. It is not stored, and nothing is carried out.
@@ -81,7 +80,7 @@ class Planner:
                 "Say in a few sentences what is to be done.",
             )
         if Effect.CREATE in self._effects:
-            found = plan_machines(request, self._catalogue, self._vocabulary)
+            found = plan_machines(request, self._catalogue, self._market)
             if found is not None:
                 return found
         prompt = self.prompt(request)

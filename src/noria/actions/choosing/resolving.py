@@ -14,9 +14,6 @@ from noria.actions.plan import PlanStatus
 
 __all__ = ["Condition", "Fit", "Resolution", "conditions_of", "count_for", "resolve", "without"]
 
-_SIMULATOR = "sim"
-"""Its offers are for trying out: taken where they are named, or where there are no others."""
-
 
 @dataclass(frozen=True, slots=True)
 class Fit:
@@ -68,7 +65,6 @@ def resolve(wanted: Requirements, offers: Sequence[Offer]) -> Resolution:
         return _asks(f"Not understood: {said}. Say what is wanted without it.")
     if wanted.unknown:
         return _refused(" ".join(map(unknown_name, wanted.unknown)), wanted.unknown[0].kind)
-    offers = _of_real_providers(wanted, offers)
     if (impossible := _impossible_split(wanted)) is not None:
         return impossible
     left: Sequence[Offer] = offers
@@ -229,12 +225,6 @@ def _says_what(wanted: Requirements) -> bool:
         or wanted.vcpus
         or wanted.memory_gib
     )
-
-
-def _of_real_providers(wanted: Requirements, offers: Sequence[Offer]) -> Sequence[Offer]:
-    if wanted.provider is not None and wanted.provider.value == _SIMULATOR:
-        return offers
-    return [offer for offer in offers if offer.provider != _SIMULATOR] or offers
 
 
 def _asks(question: str, options: Sequence[Fit] = ()) -> Resolution:

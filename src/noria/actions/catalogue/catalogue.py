@@ -1,0 +1,139 @@
+"""`Catalogue`: what there is to call, and what there is to have for a price."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+
+import orjson
+
+from noria.actions.catalogue.bm25 import Bm25
+from noria.actions.operation import Offer, Operation
+from noria.errors import NotFound
+from noria.types import Label
+
+__all__ = ["Catalogue", "Part"]
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_.-]")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The operations of one API, and the offers that they can start."""
+
+    name: str
+    operations: tuple[Operation, ...]
+    offers: tuple[Offer, ...]
+    version: str
+    """SHA-256 over all of its content, in hexadecimal, also where only some of it may be seen."""
+
+    @classmethod
+    def of(cls, name: str, operations: Iterable[Operation], offers: Iterable[Offer] = ()) -> Part:
+        """A part with its version."""
+        kept, priced = tuple(operations), tuple(offers)
+        content = [[asdict(one) for one in kept], [asdict(one) for one in priced]]
+        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=_sorted)
+        return cls(name, kept, priced, hashlib.sha256(text).hexdigest())
+
+    def seen_by(self, groups: frozenset[str], clearance: Label) -> Part:
+        """What a reader may see of it.
+
+        Args:
+            groups: those of the reader.
+            clearance: the highest label that the reader may see.
+        """
+        visible = tuple(
+            one
+            for one in self.operations
+            if (not one.grants or one.grants & groups) and one.label <= clearance
+        )
+        return replace(self, operations=visible)
+
+
+def _sorted(value: object) -> list[str]:
+    """A set as JSON has it."""
+    assert isinstance(value, frozenset)
+    return sorted(value)
+
+
+class Catalogue:
+    """Some parts, searched as one.
+
+    Args:
+        parts: each API once.
+    """
+
+    def __init__(self, parts: Iterable[Part]) -> None:
+        self._parts = {part.name: part for part in parts}
+        found = self._parts.values()
+        self._operations = tuple(one for part in found for one in part.operations)
+        self._by_id = {operation.id: operation for operation in self._operations}
+        self._offers = tuple(offer for part in found for offer in part.offers)
+
+    def operations(self) -> Sequence[Operation]:
+        """All operations."""
+        return self._operations
+
+    def get(self, operation_id: str) -> Operation:
+        """One operation by its id, `CATALOGUE.NAME`.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if operation_id not in self._by_id:
+            raise NotFound(f"There is no operation {operation_id!r}.", "Look for it by its words.")
+        return self._by_id[operation_id]
+
+    def offers(self) -> Sequence[Offer]:
+        """What can be had, where, and at what price."""
+        return self._offers
+
+    def search(self, words: str, k: int) -> Sequence[Operation]:
+        """The operations whose documentation fits a request best, the best first."""
+        return [self._operations[place] for place in self._index.best(words, k)]
+
+    def version(self, catalogue: str) -> str:
+        """The content hash of one part: of its documentation and its offers.
+
+        Raises:
+            NotFound: there is no such part.
+        """
+        if catalogue not in self._parts:
+            known = ", ".join(sorted(self._parts)) or "none"
+            raise NotFound(f"There is no catalogue {catalogue!r}.", f"There is: {known}.")
+        return self._parts[catalogue].version
+
+    def only(self, names: Iterable[str]) -> Catalogue:
+        """These parts alone.
+
+        Raises:
+            NotFound: there is no such part.
+        """
+        wanted = sorted(set(names))
+        for name in wanted:
+            self.version(name)
+        return Catalogue(self._parts[name] for name in wanted)
+
+    @property
+    def names(self) -> list[str]:
+        """Of its parts."""
+        return sorted(self._parts)
+
+    @cached_property
+    def _index(self) -> Bm25:
+        return Bm25([_text(operation) for operation in self._operations])
+
+
+def _text(operation: Operation) -> str:
+    """What an operation is found by; its name and its summary count twice."""
+    name = _CAMEL.sub(" ", operation.name)
+    parameters = operation.parameters.get("properties") or {}
+    told = " ".join(
+        f"{_CAMEL.sub(' ', key)} {one.get('description', '') if isinstance(one, dict) else ''}"
+        for key, one in parameters.items()
+    )
+    head = f"{operation.catalogue} {name} {operation.summary}"
+    return f"{head} {head} {operation.documentation} {told}"
