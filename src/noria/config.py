@@ -247,6 +247,9 @@ class Routing(Section):
     hold_portion: int = Field(1024, ge=0)
     """Tokens of a streamed reply that are held at a time under a money budget, with more as they
     are written; 0 holds the whole reply at once."""
+    leave_out: list[str] = ["web_search", "web_fetch", "tool_search", "image_generation"]
+    """Tools that run at their maker's servers (by how their type begins), and without which a call
+    is made of a model elsewhere; with any other such tool it is refused there."""
     unanswered: Literal["hold", "input", "nothing"] = "hold"
     """What an attempt is charged that was sent and got no answer, which its provider may bill all
     the same: what was held for it, its prompt as estimated, or nothing."""

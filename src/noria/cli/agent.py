@@ -156,13 +156,22 @@ def agent(
             raise NoriaError("noria does not run on this home.", "Start it with: noria serve")
         key, secret = create_key(home.db, team=team, user=user, budget=limit, name=f"agent {name}")
         try:
-            with tempfile.TemporaryDirectory(prefix="noria-agent-") as folder:
+            with tempfile.TemporaryDirectory(dir=_folder()) as folder:
                 start = begin(server.url, secret, model, login, Path(folder))
                 status = _run([program, *start.arguments, *context.args], start)
         finally:
             revoke_key(home.db, key.id)
     note(f"{name} has ended. What it spent: noria spend --by key; what it did: noria trace ls")
     raise typer.Exit(status)
+
+
+def _folder() -> Path:
+    """Where settings for an agent are kept while it runs: Gemini CLI reads none that lie in a
+    folder to which others may write, as `/tmp` is."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "noria" / "agents"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
 
 
 def _run(command: list[str], start: Start) -> int:

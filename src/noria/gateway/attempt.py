@@ -13,7 +13,7 @@ from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure, of_refusal, of_status, unkeyed
 from noria.gateway.growing_hold import GrowingHold
 from noria.gateway.native import NATIVE, NativeRelay
-from noria.gateway.native_requests import native_path, native_payload
+from noria.gateway.native_requests import HOSTED_USE_NANO, native_path, native_payload
 from noria.gateway.passing import DEFAULT_LINES, NOTHING, without_login
 from noria.gateway.rate_limits import Quota
 from noria.gateway.request import Request
@@ -585,6 +585,8 @@ class Attempt:
             return self._hold.amount
         price = self.target.price
         cost = price.cost(usage) if price is not None else 0
+        if usage.searches:
+            cost += usage.searches * HOSTED_USE_NANO
         return min(cost, self._hold.amount) if estimated and self._hold.amount else cost
 
     def _estimate(self, answer_bytes: int) -> Usage:

@@ -13,6 +13,7 @@ from noria.gateway.attempt import Attempt, HedgeRace
 from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure
 from noria.gateway.hedge import run_hedged
+from noria.gateway.native_requests import HOSTED_USE_NANO
 from noria.gateway.rate_limits import RateSlot
 from noria.gateway.request import Request
 from noria.gateway.reservation import SHORT_REPLY_TOKENS, CostBound, Hold, WindowLease
@@ -337,8 +338,9 @@ class Call:
             media += request.audios * (target.audio_allowance or 0)
             prompt += media
         choices, seconds = request.choices, gateway.total_seconds
+        uses = request.hosted_uses(target)
         limit = self._limit(target) if request.endpoint.is_chat else 0
-        bound = CostBound(price, prompt, limit, choices, seconds)
+        bound = CostBound(price, prompt, limit, choices, seconds, uses * HOSTED_USE_NANO)
         if not accounts:
             bound.asked = request.limit or 0
             if not bound.asked:
@@ -353,7 +355,7 @@ class Call:
             )  # fmt: skip
         amount = bound.amount(limit)
         if amount > 0:
-            unbounded = request.unbounded(target.image_allowance, target.audio_allowance)
+            unbounded = request.unbounded(target)
             if unbounded is not None:
                 field, why = unbounded
                 raise ApiError(

@@ -145,6 +145,8 @@ class CallRecord:
                 meta["cached"] = usage.cached_tokens
             if usage.cache_write_tokens:
                 meta["attrs"] = {"cache_write_tokens": usage.cache_write_tokens}
+            if usage.searches:
+                meta["attrs"] = meta.get("attrs", {}) | {"searches": usage.searches}
             if usage.reasoning_tokens:
                 meta["reasoning"] = usage.reasoning_tokens
             if usage.compute_ms:

@@ -84,6 +84,7 @@ class Gateway:
         self.default_max_tokens = config.routing.default_max_tokens
         self.hold_portion = config.routing.hold_portion
         self.prompt_bounds = PromptBounds()
+        self._leave_out = tuple(config.routing.leave_out)
         self.total_seconds = config.routing.total_seconds
         self.unanswered = config.routing.unanswered
         self.loop = asyncio.get_running_loop()
@@ -158,7 +159,7 @@ class Gateway:
                 if not endpoint.is_chat and route.targets[0].local:
                     refuse_tokens(request)
                 if endpoint.wire != "chat" or route.foreign:
-                    translate(request, route.targets)
+                    translate(request, route.targets, self._leave_out)
                 if route.record_content is False:
                     record.content = False
                 if request.unlimited:

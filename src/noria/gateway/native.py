@@ -56,6 +56,7 @@ def _messages_usage(reply: dict[str, Any]) -> Usage | None:
     )
     found = Usage(_count(usage, "input_tokens") + read + written, _count(usage, "output_tokens"))
     found.cached_tokens, found.cache_write_tokens = read, written
+    found.searches = max(0, _count(usage.get("server_tool_use"), "web_search_requests"))
     return _absurd(found)
 
 
@@ -105,6 +106,11 @@ def _responses_usage(reply: dict[str, Any]) -> Usage | None:
     found.cached_tokens = _count(read, "cached_tokens")
     found.cache_write_tokens = _count(read, "cache_write_tokens")
     found.reasoning_tokens = _count(made, "reasoning_tokens")
+    output = reply.get("output")
+    found.searches = sum(
+        isinstance(item, dict) and item.get("type") == "web_search_call"
+        for item in (output if isinstance(output, list) else ())
+    )
     return _absurd(found)
 
 
@@ -116,7 +122,9 @@ def _responses_event(relay: NativeRelay, event: dict[str, Any]) -> None:
         relay.number = number
     if isinstance(response, dict):
         relay.head = response
-        relay.add_usage(response.get("usage"))
+        usage = _responses_usage(response)
+        if usage is not None:
+            relay.usage = usage
     if kind in ("response.completed", "response.incomplete"):
         relay.finish()
     elif kind == "response.failed":

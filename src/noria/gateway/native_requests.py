@@ -17,7 +17,16 @@ from noria.errors import ApiError
 if TYPE_CHECKING:
     from noria.gateway.request import Request
 
-__all__ = ["NATIVE_READERS", "count_media", "hosted_tool", "native_path", "native_payload"]
+__all__ = [
+    "HOSTED_USE_NANO",
+    "MOST_SEARCHES",
+    "NATIVE_READERS",
+    "count_media",
+    "hosted_tool",
+    "native_path",
+    "native_payload",
+    "searches",
+]
 
 _MEDIA: Final = re.compile(
     rb'"(?:image|document|input_image|input_file|input_audio|inlineData|inline_data|fileData)"'
@@ -28,6 +37,11 @@ _LONGEST_TEXT: Final = 1024
 _LEAST_THINKING: Final = 1024
 """The smallest budget of thinking that Anthropic takes."""
 _LIMIT: Final = {"messages": "max_tokens", "responses": "max_output_tokens"}
+_PRICED: Final = ("web_search",)
+MOST_SEARCHES: Final = 8
+HOSTED_USE_NANO: Final = 10_000_000
+"""What a search of the web costs at OpenAI and at Anthropic: 10 USD for a thousand, in
+nano-dollars."""
 _HOSTED: Final = re.compile(
     r"^(?:web_search|web_fetch|code_execution|code_interpreter|file_search|image_generation|"
     r"computer_use|mcp|tool_search)"
@@ -150,13 +164,26 @@ def _longest(value: Any, depth: int) -> int:
     return sum(_longest(one, depth + 1) for one in value) if isinstance(value, list) else 0
 
 
+def searches(request: Request) -> int:
+    """How often a call may search the web at its provider, where each use has a price. A caller
+    who sets no limit of its own has `MOST_SEARCHES`."""
+    uses = 0
+    for tool in request.fields.get("tools") or ():
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if isinstance(kind, str) and kind.startswith(_PRICED):
+            most = tool.get("max_uses") or request.fields.get("max_tool_calls") or MOST_SEARCHES
+            uses += most if isinstance(most, int) and most > 0 else MOST_SEARCHES
+    return uses
+
+
 def hosted_tool(fields: dict[str, Any]) -> tuple[str, str] | None:
-    """The first tool that runs at the provider: the field that asks for it, and its kind."""
+    """The first tool that runs at the provider and has no known price by the use: the field that
+    asks for it, and its kind."""
     for number, tool in enumerate(fields.get("tools") or ()):
         if not isinstance(tool, dict):
             continue
         kind = tool.get("type")
-        if isinstance(kind, str) and _HOSTED.match(kind):
+        if isinstance(kind, str) and _HOSTED.match(kind) and not kind.startswith(_PRICED):
             return f"tools[{number}].type", kind
         for name in ("googleSearch", "google_search", "codeExecution", "urlContext"):
             if name in tool:
@@ -196,9 +223,24 @@ def native_payload(
             lower = limit // 2
             thought = {"type": "enabled", "budget_tokens": lower}
             changed["thinking"] = thought if lower >= _LEAST_THINKING else {"type": "disabled"}
+    if said is None and request.searches:
+        changed |= _searches_bounded(wire, fields)
     if said is None and not changed:
         return request.raw
     return orjson.dumps(fields | changed)
+
+
+def _searches_bounded(wire: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields with which a provider searches no more often than is paid for."""
+    if wire == "responses":
+        return {} if fields.get("max_tool_calls") else {"max_tool_calls": MOST_SEARCHES}
+    tools = [
+        {**tool, "max_uses": MOST_SEARCHES}
+        if str(tool.get("type")).startswith(_PRICED) and not tool.get("max_uses")
+        else tool
+        for tool in fields["tools"]
+    ]
+    return {"tools": tools} if tools != fields["tools"] else {}
 
 
 def native_path(wire: str, model: str, stream: bool, query: bytes) -> bytes:

@@ -13,7 +13,7 @@ import orjson
 
 from noria.errors import ApiError
 from noria.gateway.adaptations import Changes
-from noria.gateway.native_requests import NATIVE_READERS, count_media, hosted_tool
+from noria.gateway.native_requests import NATIVE_READERS, count_media, hosted_tool, searches
 from noria.gateway.passing import NOTHING
 from noria.models import Target
 from noria.models.endpoint import Endpoint
@@ -32,7 +32,7 @@ class Request:
 
     __slots__ = (
         "audios", "choices", "endpoint", "fields", "has_parts", "images", "limit", "model",
-        "passing", "prompt_bytes", "raw", "said", "stream", "unlimited", "wants_usage",
+        "passing", "prompt_bytes", "raw", "said", "searches", "stream", "unlimited", "wants_usage",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, raw: bytes, fields: dict[str, Any], model: str) -> None:
@@ -54,6 +54,8 @@ class Request:
         """How many images the messages carry."""
         self.audios = 0
         """How many pieces of sound they carry."""
+        self.searches = 0
+        """How often it may search the web at its provider, which is paid by the use."""
         self.said: dict[str, tuple[dict[str, Any], list[str]]] = {}
         """What it is in other dialects, by target, and what was left out of it there."""
         self.passing = NOTHING
@@ -96,6 +98,11 @@ class Request:
                     fields.pop(name, None)
         return orjson.dumps(fields)
 
+    def hosted_uses(self, target: Target) -> int:
+        """How often it may use what a target charges by the use. None of it is said to one of
+        another dialect."""
+        return 0 if target.name in self.said else self.searches
+
     def can_ask(self, target: Target) -> bool:
         """Whether it can be said to a target."""
         wire = self.endpoint.wire
@@ -110,15 +117,15 @@ class Request:
             if fields.get(name) is not None and (name != "temperature" or fields[name] != 1)
         }
 
-    def unbounded(
-        self, image_allowance: int | None, audio_allowance: int | None
-    ) -> tuple[str, str] | None:
-        """The field whose cost has no bound, with the reason, where there is one."""
+    def unbounded(self, target: Target) -> tuple[str, str] | None:
+        """The field whose cost at a target has no bound, with the reason, where there is one."""
+        image_allowance, audio_allowance = target.image_allowance, target.audio_allowance
+        said_elsewhere = target.name in self.said
         fields = self.fields
         if not self.has_parts and _COSTLY.isdisjoint(fields):
             return None
         if self.endpoint.wire in NATIVE_READERS:
-            return self._native_unbounded(image_allowance)
+            return self._native_unbounded(image_allowance, hosted=not said_elsewhere)
         for name in _UNKNOWN_COST:
             if fields.get(name) is not None:
                 return name, "what it costs cannot be known before the call"
@@ -151,13 +158,16 @@ class Request:
                 )
         return None
 
-    def _native_unbounded(self, image_allowance: int | None) -> tuple[str, str] | None:
+    def _native_unbounded(
+        self, image_allowance: int | None, *, hosted: bool
+    ) -> tuple[str, str] | None:
         """The same in a dialect of its own, where only images, files and hosted tools are looked
-        for."""
-        hosted = hosted_tool(self.fields)
-        if hosted is not None:
-            field, kind = hosted
-            return field, f"{kind} runs at the provider and has a price of its own"
+        for: those that have no price by the use. A call that is made elsewhere has none of
+        them."""
+        unpriced = hosted_tool(self.fields) if hosted else None
+        if unpriced is not None:
+            field, kind = unpriced
+            return field, f"{kind} runs at the provider, and its price per use is not known"
         if self.images and image_allowance is None:
             return "images", "an image or a file has no bound in tokens without image_allowance"
         return None
@@ -223,6 +233,7 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     elif endpoint.wire in NATIVE_READERS:
         NATIVE_READERS[endpoint.wire](request, fields)
         count_media(request)
+        request.searches = searches(request)
     elif endpoint.is_chat:
         _read_chat(request, fields)
     elif endpoint is Endpoint.RERANK:

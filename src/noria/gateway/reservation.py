@@ -96,6 +96,8 @@ class CostBound:
     """Of each choice, that is to be held."""
     choices: int
     seconds: float
+    fixed: int = 0
+    """Of what is paid by the use, the most, in nano-dollars."""
     asked: int = 0
     """The reply's limit that the target is asked for, where a part of it is held at first."""
     narrow: bool = False
@@ -105,12 +107,13 @@ class CostBound:
         """The most that the call costs with this limit for each choice, in nano-dollars."""
         if self.price is None:
             return 0
-        return self.price.bound(self.prompt, limit * self.choices, self.seconds)
+        return self.fixed + self.price.bound(self.prompt, limit * self.choices, self.seconds)
 
     def limit_within(self, nano: int) -> int:
         """The largest limit for each choice that fits into an amount."""
         assert self.price is not None
-        return min(self.limit, self.price.affordable_output(nano, self.prompt) // self.choices)
+        affordable = self.price.affordable_output(nano - self.fixed, self.prompt)
+        return min(self.limit, affordable // self.choices)
 
     def on(self, hold: Hold) -> Hold:
         """Tell a hold what it was made for. One with a lower limit than was wished for pays for
@@ -125,5 +128,5 @@ class CostBound:
         a short reply at least, so that one call does not take what others need."""
         assert self.price is not None
         room = min(account.room for account in accounts) // _SHARE
-        share = self.price.affordable_output(room, self.prompt) // self.choices
+        share = self.price.affordable_output(room - self.fixed, self.prompt) // self.choices
         return min(limit, max(share, SHORT_REPLY_TOKENS))

@@ -14,6 +14,7 @@ from noria.http.sink import Flow, Headers, ResponseSink
 from noria.models.endpoint import Endpoint
 from noria.models.refusal import Refusal
 from noria.models.translation import READERS, WIRES, WRITERS
+from noria.models.translation.form import refused
 from noria.models.wire import events, read_json
 
 if TYPE_CHECKING:
@@ -36,8 +37,13 @@ _SILENT: Final = ("chat", "completions")
 """Dialects whose callers are told what was used only where they ask."""
 
 
-def translate(request: Request, targets: Sequence[Target]) -> None:
+def translate(request: Request, targets: Sequence[Target], leave_out: tuple[str, ...]) -> None:
     """Say a request in the dialects of those targets that do not speak its own.
+
+    Args:
+        request: the call.
+        targets: who may be asked.
+        leave_out: how the types of those tools begin that a call may do without.
 
     Raises:
         ApiError: as `_written` does, where no target can be asked.
@@ -48,7 +54,7 @@ def translate(request: Request, targets: Sequence[Target]) -> None:
         if wire == request.endpoint.wire:
             continue
         try:
-            request.said[target.name] = _written(request, target, wire)
+            request.said[target.name] = _written(request, target, wire, leave_out)
         except ApiError as untranslatable:
             refusal = untranslatable
     if refusal is not None and not any(map(request.can_ask, targets)):
@@ -70,7 +76,9 @@ def as_chat(request: Request, sink: ResponseSink) -> tuple[Request, ResponseSink
     return chat, TranslatingSink(sink, wire, request.model)
 
 
-def _written(request: Request, target: Target, wire: str) -> tuple[dict[str, Any], list[str]]:
+def _written(
+    request: Request, target: Target, wire: str, leave_out: tuple[str, ...]
+) -> tuple[dict[str, Any], list[str]]:
     """A request as a target reads it, and what was left out.
 
     Raises:
@@ -84,7 +92,11 @@ def _written(request: Request, target: Target, wire: str) -> tuple[dict[str, Any
                 400, "cannot_be_translated", f"{target.name} reads no images or files.",
                 param="messages",
             )  # fmt: skip
-        return WIRES[wire].write_request(form, target.model), form.notes
+        for kind in form.hosted:
+            if not kind.startswith(leave_out):
+                raise refused("tools", f"{kind} runs at its maker's servers alone")
+        said = WIRES[wire].write_request(form, target.model)
+        return said, [*(f"tool {kind}" for kind in form.hosted), *form.notes]
     except (KeyError, TypeError, AttributeError, ValueError) as odd:
         raise ApiError(
             400, "invalid_value",

@@ -103,8 +103,10 @@ class Form:
     """How much is to be thought: `none`, `minimal`, `low`, `medium`, `high`."""
     stream: bool = False
     user: str | None = None
+    hosted: list[str] = field(default_factory=list)
+    """Tools that run at the maker's own servers, which are left out."""
     notes: list[str] = field(default_factory=list)
-    """What was left out, and why."""
+    """What else was left out, and why."""
 
 
 class Event(NamedTuple):

@@ -50,10 +50,8 @@ def read_request(fields: dict[str, Any]) -> Form:
             schema = function.get("parametersJsonSchema") or function.get("parameters")
             described = function.get("description") or ""
             form.tools.append(Tool(function.get("name", ""), described, _lowered(schema)))
-        form.notes += [
-            f"tool {name}: it runs at Google alone"
-            for name in tool
-            if name not in ("functionDeclarations", "function_declarations")
+        form.hosted += [
+            name for name in tool if name not in ("functionDeclarations", "function_declarations")
         ]
     config = (fields.get("toolConfig") or {}).get("functionCallingConfig") or {}
     mode = config.get("mode")

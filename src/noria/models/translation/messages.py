@@ -51,7 +51,7 @@ def read_request(fields: dict[str, Any]) -> Form:
         form.turns.append(Turn(role, _parts(message["content"])))
     for tool in fields.get("tools") or ():
         if tool.get("type") not in (None, "custom"):
-            form.notes.append(f"tool {tool.get('name')}: {tool['type']} runs at Anthropic alone")
+            form.hosted.append(str(tool["type"]))
             continue
         form.tools.append(
             Tool(

@@ -24,9 +24,6 @@ __all__ = [
 _ROLES: Final[dict[str, Role]] = {
     "system": "system", "developer": "system", "user": "user", "assistant": "assistant",
 }  # fmt: skip
-_HOSTED: Final = ("web_search", "web_search_preview", "image_generation", "tool_search")
-"""Tools that run at OpenAI, and without which a conversation goes on: they are left out, which is
-said."""
 
 
 def read_request(fields: dict[str, Any]) -> Form:
@@ -79,10 +76,8 @@ def _read_tools(form: Form, tools: Any, prefix: str = "") -> None:
             form.tools.append(Tool(prefix + tool.get("name", ""), described, schema))
         elif kind == "namespace":
             _read_tools(form, tool.get("tools") or (), f"{tool.get('name')}__")
-        elif kind in _HOSTED:
-            form.notes.append(f"tool {kind}: it runs at OpenAI alone")
         else:
-            raise refused("tools", f"a tool of type {kind} runs at OpenAI alone")
+            form.hosted.append(str(kind))
 
 
 def _add(form: Form, item: dict[str, Any]) -> None:
