@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import orjson
 
 from noria.actions.catalogue.bm25 import Bm25
 from noria.actions.operation import Offer, Operation
 from noria.errors import NotFound
-from noria.types import Label
+from noria.types import Label, Principal
 
 __all__ = ["Catalogue", "Part"]
 
@@ -29,6 +30,9 @@ class Part:
     offers: tuple[Offer, ...]
     version: str
     """SHA-256 over all of its content, in hexadecimal, also where only some of it may be seen."""
+    grants: frozenset[str] = frozenset()
+    """Groups that may see any of it; empty: everybody."""
+    label: Label = Label.PUBLIC
 
     @classmethod
     def of(cls, name: str, operations: Iterable[Operation], offers: Iterable[Offer] = ()) -> Part:
@@ -38,18 +42,11 @@ class Part:
         text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=_sorted)
         return cls(name, kept, priced, hashlib.sha256(text).hexdigest())
 
-    def seen_by(self, groups: frozenset[str], clearance: Label) -> Part:
-        """What a reader may see of it.
-
-        Args:
-            groups: those of the reader.
-            clearance: the highest label that the reader may see.
-        """
-        visible = tuple(
-            one
-            for one in self.operations
-            if (not one.grants or one.grants & groups) and one.label <= clearance
-        )
+    def seen_by(self, reader: Principal) -> Part:
+        """What a reader may see of it."""
+        if not reader.may_see(self.grants, self.label):
+            return replace(self, operations=(), offers=())
+        visible = tuple(one for one in self.operations if reader.may_see(one.grants, one.label))
         return replace(self, operations=visible)
 
 
@@ -87,13 +84,25 @@ class Catalogue:
             raise NotFound(f"There is no operation {operation_id!r}.", "Look for it by its words.")
         return self._by_id[operation_id]
 
-    def offers(self) -> Sequence[Offer]:
-        """What can be had, where, and at what price."""
-        return self._offers
+    def offers(self, provider: str | None = None) -> Sequence[Offer]:
+        """What can be had, where, and at what price; of one provider, or of all."""
+        if provider is None:
+            return self._offers
+        return [offer for offer in self._offers if offer.provider == provider]
 
-    def search(self, words: str, k: int) -> Sequence[Operation]:
-        """The operations whose documentation fits a request best, the best first."""
-        return [self._operations[place] for place in self._index.best(words, k)]
+    def search(self, words: str, k: int, principal: Principal | None = None) -> Sequence[Operation]:
+        """The operations whose documentation fits a request best, the best first.
+
+        Args:
+            words: the request.
+            k: the most operations.
+            principal: only what this reader may see; None: everything that is in it.
+        """
+        places = self._index.best(words, k if principal is None else len(self._operations))
+        found = (self._operations[place] for place in places)
+        if principal is not None:
+            found = (one for one in found if principal.may_see(one.grants, one.label))
+        return list(islice(found, k))
 
     def version(self, catalogue: str) -> str:
         """The content hash of one part: of its documentation and its offers.
