@@ -231,13 +231,13 @@ class Router:
                 text = await asyncio.to_thread(self._metrics)
                 lane.send(200, [(b"content-type", b"text/plain; version=0.0.4")], text)
                 lane.done()
+            elif (refusal := not_offered(path)) is not None:
+                await self._authenticate(incoming, _credential(incoming))
+                raise refusal
             elif path.startswith(_MODELS) and (
                 path in _MODELS or path.startswith(tuple(one + b"/" for one in _MODELS))
             ):
                 await self._list_models(path, incoming, lane)
-            elif (refusal := not_offered(path)) is not None:
-                await self._authenticate(incoming, _credential(incoming))
-                raise refusal
             elif path == b"/" and incoming.method == b"HEAD":
                 lane.send(200, [], b"")  # as agents ask whether anybody is here
                 lane.done()
