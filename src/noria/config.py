@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from noria.action_settings import ActionRule, Actions, HTTPSettings
+from noria.action_settings import ActionRule, Actions
 from noria.errors import ConfigError
 from noria.sections import BudgetText, LabelText, Section
 from noria.types import Label
@@ -479,8 +479,8 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
     kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
     kinds |= {"models_local": ModelFile}
     kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
-    if path[:2] in (("actions", "rules"), ("actions", "http")):
-        return list((ActionRule if path[1] == "rules" else HTTPSettings).model_fields)
+    if path[:2] == ("actions", "rules"):
+        return list(ActionRule.model_fields)
     kind = kinds.get(path[0])
     for name in path[1:]:
         inner = kind.model_fields[name].annotation if kind and name in kind.model_fields else None
