@@ -16,6 +16,7 @@ from tests.support.door import Door, bearer
     ("path", "what"),
     [
         ("/v1/audio/speech", "audio"),
+        ("/v1/responses/compact", "compaction"),
         ("/v1/files", "files"),
         ("/v1/batches", "batches"),
         ("/v1/realtime", "realtime"),
@@ -132,6 +133,17 @@ def test_a_login_of_ones_own_reaches_the_provider_and_no_other(
     assert "authorization" not in other.headers  # it speaks another dialect: nobody's login
     assert secret not in str(own.headers) + str(other.headers)
     assert len(door.spans(team="own")) == 2
+
+
+def test_what_is_kept_elsewhere_is_refused_by_name(
+    new_door: Callable[..., Door], fake: FakeProvider
+) -> None:
+    door = new_door()
+    body = {"model": "fake:small", "input": "And then?", "previous_response_id": "resp_1"}
+    answer = httpx2.post(f"{door.url}/v1/responses", json=body, headers=bearer(door.key()))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "previous_response_id"
+    assert fake.requests == []
 
 
 def test_a_websocket_is_told_to_post(new_door: Callable[..., Door]) -> None:
