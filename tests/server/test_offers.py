@@ -11,7 +11,6 @@ from noria.testing import FakeProvider, Reply
 from noria.types import Usage
 from tests.support.door import Door, bearer
 
-
 NOT_OFFERED = (
     ("/v1/audio/speech", "audio"), ("/v1/responses/compact", "compaction"), ("/v1/files", "files"),
     ("/v1/batches", "batches"), ("/v1/realtime", "realtime"), ("/v1/messages/batches", "batches"),
