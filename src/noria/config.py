@@ -45,24 +45,7 @@ __all__ = [
 ]
 
 
-<<<<<<< HEAD
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text in quotes")
-    return value
-
-
-BudgetText = Annotated[Budget, PlainValidator(lambda value: Budget.parse(_text(value)))]
-LabelText = Annotated[
-    Label,
-    PlainValidator(lambda value: value if isinstance(value, Label) else Label.parse(_text(value))),
-]
-
-
 Wire = Literal["chat", "responses", "messages", "gemini"]
-=======
-Wire = Literal["chat", "responses", "messages", "gemini", "converse"]
->>>>>>> main
 
 
 class Server(Section):
