@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from noria.cli.act import evaluating, planning, plans, runs
+from noria.cli.act import catalogue, evaluating, planning, plans, runs
 
 __all__ = ["app"]
 
@@ -30,3 +30,4 @@ app.command("undo")(runs.undo)
 app.command("ls")(plans.ls)
 app.command("reap")(runs.reap)
 app.command("eval")(evaluating.evaluate)
+app.add_typer(catalogue.app, name="catalogue")
