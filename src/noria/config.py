@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 
-Wire = Literal["chat", "responses", "messages", "gemini", "converse"]
+Wire = Literal["chat", "responses", "messages", "gemini"]
 
 
 class Server(Section):
@@ -99,8 +99,8 @@ class Provider(Section):
     """Where the paths of its API begin, such as `https://host/v1`."""
     wire: Wire | list[Wire] = "chat"
     """What it speaks: `chat` (OpenAI's chat completions), `responses` (OpenAI's Responses),
-    `messages` (Anthropic's), `gemini` (Google's `generateContent`) or `converse` (Bedrock's). Of
-    several in a list, callers of each get their own, and others the first."""
+    `messages` (Anthropic's), or `gemini` (Google's `generateContent`). Of several in a list,
+    callers of each get their own, and others the first."""
     api_key_env: str | None = None
     """The environment variable that holds the key; left out where none is needed."""
     clearance: LabelText = Label.PUBLIC
