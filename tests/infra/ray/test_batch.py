@@ -16,7 +16,7 @@ from tests.support.door import wait_until
 
 pytestmark = pytest.mark.ray
 
-APP = '''
+APP = """
 import time
 from noria import App
 app = App("rows", model="fake:small")
@@ -27,7 +27,7 @@ def slow(n: int, code: str = "") -> str:
     if n == 13:
         raise ValueError("thirteen")
     return f"{n}:{code}"
-'''
+"""
 
 
 @pytest.fixture
