@@ -132,7 +132,8 @@ def _home_of(module: str, run: RunState | None) -> tuple[str | None, str | None]
 
     source = getattr(sys.modules[module], "__file__", None)
     files = loaded_files()
-    file = files.get(module)
+    # Its own file: a version that was loaded later may have the name now.
+    file = Path(source) if source is not None and module in files else None
     if file is None and run is not None and source is not None:
         near = run.app.file
         if near in files.values() and Path(source).is_relative_to(near.parent):

@@ -60,7 +60,12 @@ class Bundle:
                 fresh.rename(copy)
             except OSError:  # another process was faster
                 shutil.rmtree(fresh)
-        told: dict[str, Any] = {"working_dir": str(copy)}
+        # Ray uploads a folder by itself for a whole job alone, and two versions are in one job.
+        from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
+
+        told: dict[str, Any] = upload_working_dir_if_needed(
+            {"working_dir": str(copy)}, include_gitignore=False, scratch_dir=tempfile.gettempdir()
+        )
         if install and self.pins is not None:
             told["pip"] = str(copy / "requirements.txt")
         return told

@@ -41,7 +41,7 @@ def _do(work: Work, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Outcome
 
 
 def _do_stream(work: Work, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Iterator[Any]:
-    return carry_out_stream(work, args, kwargs, _folder(work))
+    yield from carry_out_stream(work, args, kwargs, _folder(work))
 
 
 def _folder(work: Work) -> str | None:
@@ -171,7 +171,7 @@ class RayExecutor:
 
         for rank in range(size):
             strategy = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=rank)
-            remote = self._remote(work, one, False).options(scheduling_strategy=strategy)
+            remote = self._remote(work, one, False, strategy=strategy)
             members.append(self._begin(remote, work, function, (rank, size, *args), kwargs))
         for member in members:
             member.add_done_callback(ended)
@@ -243,12 +243,18 @@ class RayExecutor:
             raise explain(work.title, args, kwargs, names) or told(failure, work.title) from None
 
     def _remote(
-        self, work: Work, wanted: Resources, idempotent: bool, *, streams: bool = False
+        self,
+        work: Work,
+        wanted: Resources,
+        idempotent: bool,
+        *,
+        streams: bool = False,
+        strategy: Any = None,
     ) -> Any:
         """Ray's function for this kind of work, prepared once."""
         key = (work.folder, work.app_file, tuple(wanted.table().items()), idempotent, streams)
         with self._lock:
-            found = self._prepared.get(key)
+            found = self._prepared.get(key) if strategy is None else None
             if found is not None:
                 return found
             if work.folder not in self._environments:
@@ -265,9 +271,11 @@ class RayExecutor:
                 max_retries=_RETRIES if idempotent else 0,
                 runtime_env=self._environments[work.folder] or None,
                 name=work.title,
+                scheduling_strategy=strategy,
                 **({"num_returns": "streaming"} if streams else {}),
             )
-            self._prepared[key] = found
+            if strategy is None:
+                self._prepared[key] = found
             return found
 
     def _fitting(
