@@ -38,7 +38,7 @@ def _cluster(home: Home, target: str, request: pytest.FixtureRequest, tmp_path: 
 @pytest.mark.parametrize("name", ["answer", "answer_async"])
 def test_a_model_is_asked_there_in_the_run_of_the_caller(home: Home, work: Any, name: str) -> None:
     called = getattr(work, name)("Hi")
-    assert "Hi" in (asyncio.run(called) if asyncio.iscoroutine(called) else called)
+    assert "Hello" in (asyncio.run(called) if asyncio.iscoroutine(called) else called)
     home.ended()
     step, chat = home.one(SpanKind.STEP), home.one(SpanKind.CHAT)
     assert chat.parent_id == step.id
