@@ -64,6 +64,9 @@ LabelText = Annotated[
 ]
 
 
+Wire = Literal["chat", "responses", "messages", "gemini", "converse"]
+
+
 class Section(BaseModel):
     """A table of the file. Unknown keys are refused, values cannot be changed afterwards."""
 
@@ -115,10 +118,14 @@ class Limits(Section):
 
 
 class Provider(Section):
-    """A server that speaks OpenAI's wire."""
+    """A server that models are asked of."""
 
     base_url: str = Field(pattern=r"^https?://[^\s]+$")
-    """Where the paths of OpenAI's API begin, such as `https://host/v1`."""
+    """Where the paths of its API begin, such as `https://host/v1`."""
+    wire: Wire | list[Wire] = "chat"
+    """What it speaks: `chat` (OpenAI's chat completions), `responses` (OpenAI's Responses),
+    `messages` (Anthropic's), `gemini` (Google's `generateContent`) or `converse` (Bedrock's). Of
+    several in a list, callers of each get their own, and others the first."""
     api_key_env: str | None = None
     """The environment variable that holds the key; left out where none is needed."""
     clearance: LabelText = Label.PUBLIC
@@ -138,6 +145,22 @@ class Provider(Section):
     budget."""
     usage_in_stream: bool = True
     """Whether the server accepts `stream_options.include_usage`."""
+
+    reply_limit: int | None = Field(None, ge=1)
+    """The most tokens that its models write in one reply; left out, as many as are known of
+    them."""
+
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        """All that it speaks, the first by default."""
+        return (self.wire,) if isinstance(self.wire, str) else tuple(self.wire)
+
+    @field_validator("wire")
+    @classmethod
+    def _speaks(cls, wire: Wire | list[Wire]) -> Wire | list[Wire]:
+        if not wire:
+            raise ValueError("must name at least one wire")
+        return wire
 
 
 class PriceOverride(Section):
@@ -218,8 +241,15 @@ class Routing(Section):
     """Failures in a row that open a target's breaker."""
     breaker_seconds: float = Field(10.0, gt=0)
     """How long an open breaker keeps a target out before it is tried again."""
-    default_max_tokens: int = Field(1024, ge=1)
-    """Sent and held for a call under a money budget that sets no limit of its own."""
+    default_max_tokens: int | None = Field(None, ge=1)
+    """Sent for a call under a money budget that sets no limit of its own; left out, as many as its
+    model can write, and no more than an eighth of what is left of the budget pays for."""
+    hold_portion: int = Field(1024, ge=0)
+    """Tokens of a streamed reply that are held at a time under a money budget, with more as they
+    are written; 0 holds the whole reply at once."""
+    leave_out: list[str] = ["web_search", "web_fetch", "tool_search", "image_generation"]
+    """Tools that run at their maker's servers (by how their type begins), and without which a call
+    is made of a model elsewhere; with any other such tool it is refused there."""
     unanswered: Literal["hold", "input", "nothing"] = "hold"
     """What an attempt is charged that was sent and got no answer, which its provider may bill all
     the same: what was held for it, its prompt as estimated, or nothing."""

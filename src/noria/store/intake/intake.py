@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, select, text, update
@@ -19,6 +18,7 @@ from noria.errors import StoreUnavailable
 from noria.store.budgets.windows import lock_windows
 from noria.store.bulk_sql import insert_many
 from noria.store.database import Database
+from noria.store.intake.assembling import Assemble
 from noria.store.intake.compression import Bodies
 from noria.store.intake.persist import load, post
 from noria.store.intake.reader import JournalBatch, read_batch
@@ -48,11 +48,10 @@ class Intake:
 
     Args:
         db: where to.
-        assemble: makes one response (JSON) of a recorded stream (SSE). If it fails, the stream is
-            kept as it came.
+        assemble: reads recorded bodies. If it fails, they are kept as they came.
     """
 
-    def __init__(self, db: Database, *, assemble: Callable[[bytes], bytes]) -> None:
+    def __init__(self, db: Database, *, assemble: Assemble) -> None:
         self.db = db
         self._assemble = assemble
         self._mutex = threading.Lock()
@@ -199,7 +198,7 @@ class Intake:
                     _end_leases(connection, holder, charge=True)
 
 
-def take_in(db: Database, assemble: Callable[[bytes], bytes]) -> int:
+def take_in(db: Database, assemble: Assemble) -> int:
     """Take in all that is pending now, for a verb that reads; safe beside a running server.
 
     Raises:
@@ -214,7 +213,7 @@ def take_in(db: Database, assemble: Callable[[bytes], bytes]) -> int:
 def _apply(
     connection: Connection,
     records: list[tuple[str, Record]],
-    assemble: Callable[[bytes], bytes],
+    assemble: Assemble,
 ) -> dict[int, Bodies]:
     begun: set[str] = set()
     needed: set[str] = set()
@@ -241,9 +240,7 @@ def _apply(
     return post(connection, ledger, assemble)
 
 
-def _bury(
-    connection: Connection, holder: str, assemble: Callable[[bytes], bytes], *, charge: bool
-) -> None:
+def _bury(connection: Connection, holder: str, assemble: Assemble, *, charge: bool) -> None:
     """Close what a dead process has left open, and take its leases back. Where a part of its
     journal could not be read, nobody knows what of them was spent: then they are charged."""
     unfinished = {
