@@ -8,6 +8,7 @@ import orjson
 
 from noria.ids import new_span_id
 from noria.models.translation.form import Event, Form, Part, Tool, Turn, refused
+from noria.models.wires.usage import UsageTally
 from noria.types import Usage
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "GeminiWriter",
     "read_reply",
     "read_request",
-    "usage_in",
     "write_reply",
     "write_request",
 ]
@@ -239,20 +239,6 @@ def _part(part: Part, names: dict[str, str], form: Form) -> dict[str, Any] | Non
     return None
 
 
-def usage_in(usage: Any) -> Usage | None:
-    """What Google reports, whose output leaves out what was thought."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("promptTokenCount"), int):
-        return None
-    thought = usage.get("thoughtsTokenCount") or 0
-    found = Usage(
-        usage["promptTokenCount"] + (usage.get("toolUsePromptTokenCount") or 0),
-        (usage.get("candidatesTokenCount") or 0) + thought,
-    )
-    found.cached_tokens = usage.get("cachedContentTokenCount") or 0
-    found.reasoning_tokens = thought
-    return found
-
-
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Usage as Google reports it."""
     return {
@@ -271,11 +257,11 @@ def read_reply(reply: dict[str, Any]) -> list[Event]:
 
 
 class GeminiReader:
-    """Reads the pieces of a stream. Usage is cumulative: the last that was said counts."""
+    """Reads the pieces of a stream. Each may say what was used so far, also after the stop."""
 
     def __init__(self) -> None:
         self._calls = 0
-        self._usage: Usage | None = None
+        self._counts = UsageTally("gemini")
 
     def feed(self, event: dict[str, Any]) -> list[Event]:
         """What a piece says."""
@@ -292,16 +278,12 @@ class GeminiReader:
                 found.append(Event("stop", "calls" if stop == "stop" and self._calls else stop))
         if not candidates and (event.get("promptFeedback") or {}).get("blockReason"):
             found.append(Event("stop", "filter"))
-        usage = usage_in(event.get("usageMetadata"))
-        if usage is not None:
-            self._usage = usage
-            if any(one.kind == "stop" for one in found):
-                found += self.end()
+        self._counts.note(event)
         return found
 
     def end(self) -> list[Event]:
         """What was used, once."""
-        usage, self._usage = self._usage, None
+        usage = self._counts.usage
         return [Event("usage", usage=usage)] if usage is not None else []
 
     def _add(self, found: list[Event], part: dict[str, Any]) -> None:

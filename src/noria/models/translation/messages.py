@@ -8,6 +8,7 @@ import orjson
 
 from noria.ids import new_span_id
 from noria.models.translation.form import Event, Form, Part, Tool, Turn, refused
+from noria.models.wires.usage import UsageTally, read_usage
 from noria.types import Usage
 
 __all__ = [
@@ -15,7 +16,6 @@ __all__ = [
     "MessagesWriter",
     "read_reply",
     "read_request",
-    "usage_in",
     "write_reply",
     "write_request",
 ]
@@ -249,22 +249,15 @@ def _block(part: Part) -> dict[str, Any] | None:
     return block
 
 
-def usage_in(usage: Any) -> Usage | None:
-    """What Anthropic reports, whose input leaves out what was read from or written to the cache."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("input_tokens"), int):
-        return None
-    read = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    found = Usage(usage["input_tokens"] + read + written, usage.get("output_tokens") or 0)
-    found.cached_tokens, found.cache_write_tokens = read, written
-    return found
-
-
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Usage as Anthropic reports it."""
     return {
         "input_tokens": usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.hour_write_tokens,
+            "ephemeral_1h_input_tokens": usage.hour_write_tokens,
+        },
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
     }
@@ -285,7 +278,7 @@ def read_reply(reply: dict[str, Any]) -> list[Event]:
             arguments = orjson.dumps(block.get("input") or {}).decode()
             found.append(Event("arguments", arguments, reader.calls - 1))
     found.append(Event("stop", _STOPS.get(reply.get("stop_reason") or "", "stop")))
-    usage = usage_in(reply.get("usage"))
+    usage = read_usage("messages", reply)
     return [*found, Event("usage", usage=usage)] if usage is not None else found
 
 
@@ -296,32 +289,28 @@ class MessagesReader:
         self.calls = 0
         """How many tools were called."""
         self._blocks: dict[Any, int] = {}
-        self._usage: dict[str, Any] = {}
+        self._counts = UsageTally("messages")
 
     def feed(self, event: dict[str, Any]) -> list[Event]:
         """What an event says."""
         match event.get("type"):
             case "message_start":
-                self._note((event.get("message") or {}).get("usage"))
+                self._counts.note(event.get("message") or {})
             case "content_block_start":
                 return self._start(event.get("index"), event.get("content_block") or {})
             case "content_block_delta":
                 return self._delta(event.get("index"), event.get("delta") or {})
             case "message_delta":
-                self._note(event.get("usage"))
+                self._counts.note(event)
                 reason = (event.get("delta") or {}).get("stop_reason")
                 found = [Event("stop", _STOPS.get(reason, "stop"))] if reason else []
-                usage = usage_in(self._usage)
+                usage = self._counts.usage
                 return [*found, Event("usage", usage=usage)] if usage is not None else found
         return []
 
     def end(self) -> list[Event]:
         """Nothing is left."""
         return []
-
-    def _note(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            self._usage |= {name: value for name, value in usage.items() if value is not None}
 
     def _start(self, index: Any, block: dict[str, Any]) -> list[Event]:
         match block.get("type"):

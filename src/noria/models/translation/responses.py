@@ -9,6 +9,7 @@ import orjson
 
 from noria.ids import new_span_id
 from noria.models.translation.form import Event, Form, Part, Role, Tool, Turn, refused
+from noria.models.wires.usage import read_usage
 from noria.types import Usage
 
 __all__ = [
@@ -16,7 +17,6 @@ __all__ = [
     "ResponsesWriter",
     "read_reply",
     "read_request",
-    "usage_in",
     "write_reply",
     "write_request",
 ]
@@ -251,18 +251,6 @@ def _part(part: Part, role: str) -> dict[str, Any] | None:
     raise refused("messages", f"Responses takes no {part.kind}")
 
 
-def usage_in(usage: Any) -> Usage | None:
-    """What OpenAI reports of a response."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("input_tokens"), int):
-        return None
-    read, made = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
-    found = Usage(usage["input_tokens"], usage.get("output_tokens") or 0)
-    found.cached_tokens = read.get("cached_tokens") or 0
-    found.cache_write_tokens = read.get("cache_write_tokens") or 0
-    found.reasoning_tokens = made.get("reasoning_tokens") or 0
-    return found
-
-
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Usage as OpenAI reports it of a response."""
     return {
@@ -304,7 +292,7 @@ def _ended(reply: dict[str, Any], calls: int) -> list[Event]:
     if reply.get("status") == "incomplete":
         reason = (reply.get("incomplete_details") or {}).get("reason")
         stop = "filter" if reason == "content_filter" else "length"
-    usage = usage_in(reply.get("usage"))
+    usage = read_usage("responses", reply)
     found = [Event("stop", stop)]
     return [*found, Event("usage", usage=usage)] if usage is not None else found
 

@@ -126,11 +126,13 @@ class UsageTally:
         self._row = COUNTING[wire]
         self._told: dict[str, Any] = {}
 
-    def note(self, holder: Mapping[str, Any]) -> None:
-        """Take what an event, or the answer within it, says of usage."""
+    def note(self, holder: Mapping[str, Any]) -> bool:
+        """Take what an event, or the answer within it, says of usage. Tells whether it does."""
         usage = holder.get(self._row.holder)
-        if isinstance(usage, dict):
-            _raise_to(self._told, usage)
+        if not isinstance(usage, dict):
+            return False
+        _raise_to(self._told, usage)
+        return True
 
     @property
     def usage(self) -> Usage | None:
