@@ -12,20 +12,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from noria.action_settings import ActionRule, Actions, HTTPSettings
 from noria.errors import ConfigError
-from noria.types import Budget, Label
+from noria.sections import BudgetText, LabelText, Section
+from noria.types import Label
 
 __all__ = [
     "Apps",
@@ -51,26 +45,7 @@ __all__ = [
 ]
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text in quotes")
-    return value
-
-
-BudgetText = Annotated[Budget, PlainValidator(lambda value: Budget.parse(_text(value)))]
-LabelText = Annotated[
-    Label,
-    PlainValidator(lambda value: value if isinstance(value, Label) else Label.parse(_text(value))),
-]
-
-
 Wire = Literal["chat", "responses", "messages", "gemini", "converse"]
-
-
-class Section(BaseModel):
-    """A table of the file. Unknown keys are refused, values cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Server(Section):
@@ -377,6 +352,7 @@ class Config(Section):
     apps: Apps = Apps()
     arena: Arena = Arena()
     shadow: dict[str, Shadow] = Field(default_factory=dict)
+    actions: Actions = Actions()
 
     @property
     def store_url(self) -> str:
@@ -503,7 +479,13 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
     kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
     kinds |= {"models_local": ModelFile}
     kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
+    if path[:2] in (("actions", "rules"), ("actions", "http")):
+        return list((ActionRule if path[1] == "rules" else HTTPSettings).model_fields)
     kind = kinds.get(path[0])
+    for name in path[1:]:
+        inner = kind.model_fields[name].annotation if kind and name in kind.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, Section):
+            kind = inner
     return list(kind.model_fields) if kind else []
 
 

@@ -240,6 +240,8 @@ class SpanKind(enum.StrEnum):
     SEARCH = "search"
     CHECK = "check"
     TOOL = "tool"
+    ACTION = "action"
+    """A plan that is carried out; it ends when nothing of it runs any more."""
 
 
 class Status(enum.StrEnum):

@@ -5,19 +5,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
 import orjson
 
 from noria.actions.catalogue.bm25 import Bm25
+from noria.actions.catalogue.meaning import Meaning
 from noria.actions.operation import Offer, Operation
 from noria.errors import NotFound
+from noria.retrieval.search.ranking import reciprocal_rank_fusion
 from noria.types import Label, Principal
 
 __all__ = ["Catalogue", "Part"]
 
+_FUSED = 100
+"""How many of each ranking are joined."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_.-]")
 
 
@@ -38,8 +42,7 @@ class Part:
     def of(cls, name: str, operations: Iterable[Operation], offers: Iterable[Offer] = ()) -> Part:
         """A part with its version."""
         kept, priced = tuple(operations), tuple(offers)
-        content = [[asdict(one) for one in kept], [asdict(one) for one in priced]]
-        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=_sorted)
+        text = orjson.dumps([kept, priced], option=orjson.OPT_SORT_KEYS, default=_sorted)
         return cls(name, kept, priced, hashlib.sha256(text).hexdigest())
 
     def seen_by(self, reader: Principal) -> Part:
@@ -61,9 +64,11 @@ class Catalogue:
 
     Args:
         parts: each API once.
+        meaning: finds by meaning as well; None: by words alone.
     """
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[Part], meaning: Meaning | None = None) -> None:
+        self._meaning = meaning
         self._parts = {part.name: part for part in parts}
         found = self._parts.values()
         self._operations = tuple(one for part in found for one in part.operations)
@@ -98,11 +103,20 @@ class Catalogue:
             k: the most operations.
             principal: only what this reader may see; None: everything that is in it.
         """
-        places = self._index.best(words, k if principal is None else len(self._operations))
+        places = self._best(words, k if principal is None else len(self._operations))
         found = (self._operations[place] for place in places)
         if principal is not None:
             found = (one for one in found if principal.may_see(one.grants, one.label))
         return list(islice(found, k))
+
+    def _best(self, words: str, k: int) -> list[int]:
+        """The places of the operations that fit best, by words and by meaning."""
+        if self._meaning is None or not words.strip():
+            return self._index.best(words, k)
+        depth = max(k, _FUSED)
+        near = self._meaning.best([_told(one) for one in self._operations], words, depth)
+        ranks = reciprocal_rank_fusion(self._index.best(words, depth), near)
+        return [rank.chunk for rank in ranks[:k]]
 
     def version(self, catalogue: str) -> str:
         """The content hash of one part: of its documentation and its offers.
@@ -124,7 +138,7 @@ class Catalogue:
         wanted = sorted(set(names))
         for name in wanted:
             self.version(name)
-        return Catalogue(self._parts[name] for name in wanted)
+        return Catalogue((self._parts[name] for name in wanted), self._meaning)
 
     @property
     def names(self) -> list[str]:
@@ -146,3 +160,8 @@ def _text(operation: Operation) -> str:
     )
     head = f"{operation.catalogue} {name} {operation.summary}"
     return f"{head} {head} {operation.documentation} {told}"
+
+
+def _told(operation: Operation) -> str:
+    """What an operation means, in the words that the embedding model reads."""
+    return f"{_CAMEL.sub(' ', operation.name)} {operation.summary} {operation.documentation}"

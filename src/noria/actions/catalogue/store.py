@@ -10,6 +10,7 @@ from pathlib import Path
 import orjson
 
 from noria.actions.catalogue.catalogue import Catalogue, Part
+from noria.actions.catalogue.meaning import Meaning, local_encoder
 from noria.actions.catalogue.shipped import SHIPPED_NAMES, shipped_parts
 from noria.actions.catalogue.stored import Origin, StoredPart
 from noria.errors import NoriaError, NotFound
@@ -139,12 +140,15 @@ def check_name(name: str) -> None:
         )
 
 
-def open_catalogue(home: Path, reader: Principal | None = None) -> Catalogue:
+def open_catalogue(
+    home: Path, reader: Principal | None = None, *, by_meaning: bool = False
+) -> Catalogue:
     """Everything that a reader may see of a home's catalogues, searched as one.
 
     Args:
         home: the state folder.
         reader: who asks; None for the system, which sees all.
+        by_meaning: search by vectors as well, where the embedded model is there.
 
     Raises:
         NoriaError: a catalogue's file is damaged.
@@ -152,4 +156,6 @@ def open_catalogue(home: Path, reader: Principal | None = None) -> Catalogue:
     parts = CatalogueStore(home).parts()
     if reader is not None:
         parts = [part.seen_by(reader) for part in parts]
-    return Catalogue(parts)
+    encode = local_encoder() if by_meaning else None
+    vectors = home / "catalogues" / "vectors.npz"
+    return Catalogue(parts, Meaning(encode, vectors) if encode is not None else None)

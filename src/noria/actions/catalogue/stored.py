@@ -10,7 +10,7 @@ from noria.actions.catalogue.catalogue import Part
 from noria.actions.operation import Effect, Offer, Operation
 from noria.types import Label
 
-__all__ = ["Origin", "StoredPart"]
+__all__ = ["Origin", "StoredPart", "operation_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class StoredPart:
             "origin": origin,
             "lost": self.lost,
             "versions": self.versions,
-            "operations": [_operation_json(one) for one in self.part.operations],
+            "operations": [operation_json(one) for one in self.part.operations],
             "offers": [asdict(one) for one in self.part.offers],
         }
 
@@ -99,7 +99,8 @@ class StoredPart:
 _FIELDS = tuple(one.name for one in fields(Operation))
 
 
-def _operation_json(one: Operation) -> dict[str, Any]:
+def operation_json(one: Operation) -> dict[str, Any]:
+    """An operation as JSON has it."""
     told = {name: getattr(one, name) for name in _FIELDS}
     return told | {"grants": sorted(one.grants), "label": str(one.label)}
 

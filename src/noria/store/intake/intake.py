@@ -27,7 +27,7 @@ from noria.store.journal.format import Record
 from noria.store.journal.writer import keep_damaged, segments, writer_is_dead
 from noria.store.tables.core import budget_windows, holders, holds, journals, leases, spans
 
-__all__ = ["Intake", "take_in"]
+__all__ = ["Intake", "apply_records", "end_leases", "take_in"]
 
 log = logging.getLogger("noria.store")
 
@@ -126,7 +126,7 @@ class Intake:
                 lock_windows(connection)
                 cut = read_batch(connection, self.db.home, self._limit)
                 if cut.records and not self._skip:
-                    bodies = _apply(connection, cut.records, self._assemble)
+                    bodies = apply_records(connection, cut.records, self._assemble)
                 for holder in cut.dead:
                     _bury(connection, holder, self._assemble, charge=holder in cut.damaged)
                 insert_many(
@@ -195,7 +195,7 @@ class Intake:
                     delete(holders).where(holders.c.holder == holder, expired)
                 ).rowcount:
                     log.warning("%s is gone with its journal; its leases are charged.", holder)
-                    _end_leases(connection, holder, charge=True)
+                    end_leases(connection, holder, charge=True)
 
 
 def take_in(db: Database, assemble: Assemble) -> int:
@@ -210,11 +210,21 @@ def take_in(db: Database, assemble: Assemble) -> int:
     return taken
 
 
-def _apply(
+def apply_records(
     connection: Connection,
     records: list[tuple[str, Record]],
     assemble: Assemble,
 ) -> dict[int, Bodies]:
+    """Write what records mean, in the caller's transaction, which keeps the windows locked.
+
+    Args:
+        connection: the transaction.
+        records: of each holder, in the order in which they were written.
+        assemble: as of `Intake`.
+
+    Returns:
+        The bodies of the spans that begin and end here, by instant.
+    """
     begun: set[str] = set()
     needed: set[str] = set()
     told: set[str] = set()
@@ -256,11 +266,11 @@ def _bury(connection: Connection, holder: str, assemble: Assemble, *, charge: bo
         for span_id in sorted(unfinished):
             ledger.lose(span_id)
         post(connection, ledger, assemble)
-    _end_leases(connection, holder, charge=charge)
+    end_leases(connection, holder, charge=charge)
     connection.execute(delete(holders).where(holders.c.holder == holder))
 
 
-def _end_leases(connection: Connection, holder: str, *, charge: bool) -> None:
+def end_leases(connection: Connection, holder: str, *, charge: bool) -> None:
     """End a holder's leases; what remains of them goes back, or is charged."""
     ended = connection.execute(
         delete(leases)
