@@ -7,7 +7,17 @@ from typing import Any, Final
 import orjson
 
 from noria.ids import new_span_id
-from noria.models.translation.form import Event, Form, Part, Tool, Turn, refused
+from noria.models.translation.form import (
+    Event,
+    Form,
+    Part,
+    Tool,
+    Turn,
+    leave_out,
+    leave_out_marks,
+    refused,
+)
+from noria.models.translation.sequence import SequentialWriter
 from noria.models.wires.usage import UsageTally
 from noria.types import Usage
 
@@ -192,6 +202,8 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
         config["thinkingConfig"] = {"thinkingBudget": budget, "includeThoughts": budget > 0}
     if config:
         fields["generationConfig"] = config
+    leave_out_marks(form, "Google caches by itself")
+    leave_out(form, "user", form.user, "Google takes none")
     return fields
 
 
@@ -298,18 +310,18 @@ class GeminiReader:
             found.append(Event("thinking" if part.get("thought") else "text", part["text"]))
 
 
-class GeminiWriter:
+class GeminiWriter(SequentialWriter):
     """Writes an answer as pieces. A call is one piece: Google's come whole."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._head = {"modelVersion": model, "responseId": new_span_id()}
         self._call: tuple[str, str] | None = None
         self._arguments: list[str] = []
         self._reason = "STOP"
         self._usage: Usage | None = None
 
-    def feed(self, event: Event) -> bytes:
-        """The piece, where there is one to send."""
+    def _write(self, event: Event) -> bytes:
         found = b""
         if self._call is not None and event.kind not in ("arguments", "usage"):
             found = self._called()
@@ -328,8 +340,7 @@ class GeminiWriter:
                 self._usage = event.usage
         return found
 
-    def end(self) -> bytes:
-        """The last piece, with the reason and what was used."""
+    def _finish(self) -> bytes:
         found = self._called() if self._call is not None else b""
         return found + self._piece([], self._reason)
 

@@ -8,7 +8,18 @@ from typing import Any, Final
 import orjson
 
 from noria.ids import new_span_id
-from noria.models.translation.form import Event, Form, Part, Role, Tool, Turn, refused
+from noria.models.translation.form import (
+    Event,
+    Form,
+    Part,
+    Role,
+    Tool,
+    Turn,
+    leave_out,
+    leave_out_marks,
+    refused,
+)
+from noria.models.translation.sequence import SequentialWriter
 from noria.models.wires.usage import read_usage
 from noria.types import Usage
 
@@ -185,9 +196,9 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
     fields |= {name: value for name, value in settings.items() if value is not None}
     if form.effort is not None:
         fields["reasoning"] = {"effort": form.effort, "summary": "auto"}
-    for name, given in (("stop", form.stop), ("seed", form.seed)):
-        if given:
-            form.notes.append(f"{name}: Responses takes none")
+    for name, given in (("stop", form.stop or None), ("seed", form.seed), ("top_k", form.top_k)):
+        leave_out(form, name, given, "Responses takes none")
+    leave_out_marks(form, "OpenAI caches by itself")
     if form.schema:
         shape = {"type": "json_schema", "name": form.schema_name, "schema": form.schema}
         fields["text"] = {"format": {**shape, "strict": True}}
@@ -342,10 +353,11 @@ def _response(model: str, status: str, output: list[dict[str, Any]]) -> dict[str
     }  # fmt: skip
 
 
-class ResponsesWriter:
+class ResponsesWriter(SequentialWriter):
     """Writes an answer as events. An item is closed when another begins."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self.response = _response(model, "in_progress", [])
         self._number = 0
         self._begun = False
@@ -355,8 +367,7 @@ class ResponsesWriter:
         self._text: list[str] = []
         self._stop = "stop"
 
-    def feed(self, event: Event) -> bytes:
-        """The events for a piece."""
+    def _write(self, event: Event) -> bytes:
         found = b"" if self._begun else self._begin()
         match event.kind:
             case "text":
@@ -385,8 +396,7 @@ class ResponsesWriter:
                     self.response["usage"] = usage_fields(event.usage)
         return found
 
-    def end(self) -> bytes:
-        """What ends the stream."""
+    def _finish(self) -> bytes:
         found = (b"" if self._begun else self._begin()) + self._close()
         cut = {"length": "max_output_tokens", "filter": "content_filter"}.get(self._stop)
         status = "incomplete" if cut else "completed"
