@@ -32,9 +32,11 @@ def main() -> None:
         bench = read_apibench(folder / f"{name}_eval.json")
         calls = [str(api["api_call"]) for api in bench.apis]
         operations = bench.operations()
+        meaning = Meaning(encode)
         plain = Bm25([f"{one.summary} {one.documentation}" for one in operations])
         part = Part.of(bench.name, operations)
-        words, both = Catalogue([part]), Catalogue([part], Meaning(encode))
+        words, both = Catalogue([part]), Catalogue([part], meaning)
+        meaning.learn(both.told())
         hits = {"BM25": 0, "noria, words": 0, "noria, words and meaning": 0}
         begun = time.perf_counter()
         for row in bench.rows:

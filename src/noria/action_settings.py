@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from noria.sections import BudgetText, Section
 
-__all__ = ["ActionRule", "Actions", "EC2Settings", "HTTPSettings", "ProcessSettings", "SimSettings"]
+__all__ = ["ActionRule", "Actions", "EC2Settings", "SimSettings"]
 
 Effects = Literal["read", "create", "change", "destroy"]
 _HOURS = re.compile(
@@ -17,7 +17,6 @@ _HOURS = re.compile(
     r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)"
 )
 _GPU_HOURS = re.compile(r"\d+(?:\.\d+)?(?:/(?:hour|day|week|month))?")
-_CREDENTIAL = re.compile(r"(env|file):\S+")
 
 
 class ActionRule(Section):
@@ -137,45 +136,6 @@ class SimSettings(Section):
     """How long what was made may not be seen yet."""
 
 
-class HTTPSettings(Section):
-    """One API over HTTP: `[actions.http.CATALOGUE]`."""
-
-    base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
-    """Where its paths begin; left out, what its document says."""
-    credentials: dict[str, str] = Field(default_factory=dict)
-    """For each security scheme of its document, where the secret lies: `env:NAME` or
-    `file:PATH`."""
-    hosts: tuple[str, ...] = ()
-    """Further hosts that its calls may go to."""
-    allow_private: bool = False
-    """Whether its host may have a private or local address."""
-    timeout_seconds: float = Field(30.0, gt=0, le=600)
-    """For one call."""
-
-    @field_validator("credentials")
-    @classmethod
-    def _are_references(cls, named: dict[str, str]) -> dict[str, str]:
-        for name, where in named.items():
-            if not _CREDENTIAL.fullmatch(where):
-                raise ValueError(f"{name}: write env:NAME or file:PATH, never the secret itself")
-        return named
-
-
-class ProcessSettings(Section):
-    """Commands of this machine, each in a sandbox."""
-
-    commands: tuple[str, ...] = ()
-    """The programs that may be started; left out, none."""
-    seconds: float = Field(60.0, gt=0, le=3600)
-    """The longest that one may run."""
-    memory_bytes: int = Field(1024 * 1024 * 1024, ge=16 * 1024 * 1024)
-    """The memory of one."""
-    file_bytes: int = Field(256 * 1024 * 1024, ge=0)
-    """The longest file that one may write."""
-    output_bytes: int = Field(1024 * 1024, ge=1024)
-    """What is kept of what it prints."""
-
-
 class Actions(Section):
     """Plans of API calls: who may have what carried out, and by whom."""
 
@@ -185,18 +145,12 @@ class Actions(Section):
     """How long a signature is good for."""
     attempts: int = Field(6, ge=1, le=100)
     """How often a call is tried that a provider has throttled or has no capacity for."""
-    reap_seconds: float = Field(30.0, gt=0, le=3600)
-    """How often a running server looks for plans whose time to live has ended."""
     rules: tuple[ActionRule, ...] = ()
     """The policy."""
     ec2: EC2Settings = EC2Settings()
     """Amazon EC2."""
     sim: SimSettings = SimSettings()
     """The simulator."""
-    process: ProcessSettings = ProcessSettings()
-    """Commands of this machine."""
-    http: dict[str, HTTPSettings] = Field(default_factory=dict)
-    """APIs over HTTP, by their catalogue."""
 
     @model_validator(mode="after")
     def _names_differ(self) -> Actions:

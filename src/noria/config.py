@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from noria.action_settings import ActionRule, Actions, HTTPSettings
+from noria.action_settings import ActionRule, Actions
 from noria.errors import ConfigError
 from noria.sections import BudgetText, LabelText, Section
 from noria.types import Label
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 
-Wire = Literal["chat", "responses", "messages", "gemini", "converse"]
+Wire = Literal["chat", "responses", "messages", "gemini"]
 
 
 class Server(Section):
@@ -99,8 +99,8 @@ class Provider(Section):
     """Where the paths of its API begin, such as `https://host/v1`."""
     wire: Wire | list[Wire] = "chat"
     """What it speaks: `chat` (OpenAI's chat completions), `responses` (OpenAI's Responses),
-    `messages` (Anthropic's), `gemini` (Google's `generateContent`) or `converse` (Bedrock's). Of
-    several in a list, callers of each get their own, and others the first."""
+    `messages` (Anthropic's), or `gemini` (Google's `generateContent`). Of several in a list,
+    callers of each get their own, and others the first."""
     api_key_env: str | None = None
     """The environment variable that holds the key; left out where none is needed."""
     clearance: LabelText = Label.PUBLIC
@@ -479,8 +479,8 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
     kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
     kinds |= {"models_local": ModelFile}
     kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
-    if path[:2] in (("actions", "rules"), ("actions", "http")):
-        return list((ActionRule if path[1] == "rules" else HTTPSettings).model_fields)
+    if path[:2] == ("actions", "rules"):
+        return list(ActionRule.model_fields)
     kind = kinds.get(path[0])
     for name in path[1:]:
         inner = kind.model_fields[name].annotation if kind and name in kind.model_fields else None

@@ -45,6 +45,7 @@ SESSIONS = ("claude", "codex", "opencode")
 def run(door: Door, path: str, *words: str, home: Path) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if name[:6] != "NORIA_"}
     environ |= {"PATH": path + os.pathsep + environ["PATH"], "HOME": str(home)}
+    environ["PWD"] = str(door.folder)  # opencode takes its project from here
     environ.pop("XDG_CACHE_HOME", None)
     return subprocess.run(
         [sys.executable, "-m", "noria.cli", "agent", *words],

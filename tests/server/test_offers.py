@@ -11,35 +11,29 @@ from noria.testing import FakeProvider, Reply
 from noria.types import Usage
 from tests.support.door import Door, bearer
 
+NOT_OFFERED = (
+    ("/v1/audio/speech", "audio"), ("/v1/responses/compact", "compaction"), ("/v1/files", "files"),
+    ("/v1/batches", "batches"), ("/v1/realtime", "realtime"), ("/v1/messages/batches", "batches"),
+    ("/v1beta/files", "files"), ("/upload/v1beta/files", "files"),
+    ("/v1beta/models/small:embedContent", "embedContent"),
+)  # fmt: skip
 
-@pytest.mark.parametrize(
-    ("path", "what"),
-    [
-        ("/v1/audio/speech", "audio"),
-        ("/v1/files", "files"),
-        ("/v1/batches", "batches"),
-        ("/v1/realtime", "realtime"),
-        ("/v1/messages/batches", "batches"),
-        ("/v1beta/files", "files"),
-        ("/upload/v1beta/files", "files"),
-        ("/v1beta/models/small:embedContent", "embedContent"),
-    ],
-)
-def test_what_is_not_offered_is_said_in_the_dialect(
-    new_door: Callable[..., Door], path: str, what: str
-) -> None:
+
+def test_what_is_not_offered_is_said_in_the_dialect(new_door: Callable[..., Door]) -> None:
     door = new_door()
-    answer = httpx2.post(f"{door.url}{path}", json={}, headers=bearer(door.key()))
-    assert answer.status_code == 404
-    told = answer.json()
-    assert "noria does not offer" in told["error"]["message"]
-    assert what in told["error"]["message"]
-    if "beta" in path:
-        assert told["error"]["status"] == "NOT_FOUND"
-    elif "messages" in path:
-        assert told["error"]["type"] == "not_found_error"
-    else:
-        assert told["error"]["code"] == "not_offered"
+    secret = door.key()
+    for path, what in NOT_OFFERED:
+        answer = httpx2.post(f"{door.url}{path}", json={}, headers=bearer(secret))
+        assert answer.status_code == 404, path
+        told = answer.json()
+        assert "noria does not offer" in told["error"]["message"]
+        assert what in told["error"]["message"]
+        if "beta" in path:
+            assert told["error"]["status"] == "NOT_FOUND"
+        elif "messages" in path:
+            assert told["error"]["type"] == "not_found_error"
+        else:
+            assert told["error"]["code"] == "not_offered"
 
 
 def test_models_are_listed_in_each_dialect(new_door: Callable[..., Door]) -> None:
@@ -132,6 +126,32 @@ def test_a_login_of_ones_own_reaches_the_provider_and_no_other(
     assert "authorization" not in other.headers  # it speaks another dialect: nobody's login
     assert secret not in str(own.headers) + str(other.headers)
     assert len(door.spans(team="own")) == 2
+
+
+def test_what_is_kept_elsewhere_is_refused_by_name(
+    new_door: Callable[..., Door], fake: FakeProvider
+) -> None:
+    door = new_door()
+    body = {"model": "fake:small", "input": "And then?", "previous_response_id": "resp_1"}
+    answer = httpx2.post(f"{door.url}/v1/responses", json=body, headers=bearer(door.key()))
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "previous_response_id"
+    assert fake.requests == []
+
+
+def test_documents_are_ranked_where_a_provider_does(
+    new_door: Callable[..., Door], fake: FakeProvider
+) -> None:
+    door = new_door(f'[providers.native]\nbase_url = "{fake.url}"\nwire = "messages"\n')
+    body = {"query": "wheels", "documents": ["a wheel", "a door"]}
+    for model, status, code in (
+        ("local:minilm", 404, "not_offered"), ("native:large", 400, "cannot_be_translated"),
+        ("fake:small", 404, "not_found"),  # as this provider itself answers
+    ):  # fmt: skip
+        answer = httpx2.post(
+            f"{door.url}/v1/rerank", json=body | {"model": model}, headers=bearer(door.key())
+        )
+        assert (answer.status_code, answer.json()["error"]["code"]) == (status, code), answer.text
 
 
 def test_a_websocket_is_told_to_post(new_door: Callable[..., Door]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from noria.actions.catalogue import Catalogue, Part
+from noria.actions.catalogue.meaning import Meaning
 from noria.actions.choosing import Ask, Planner
 from noria.actions.operation import Effect
 from noria.actions.plan import Plan, PlanStatus
@@ -37,10 +38,14 @@ class Desk:
     Args:
         environment: what plans are judged and carried out with.
         parts: the catalogue, all of it.
+        meaning: finds operations by meaning as well; None: by words alone.
     """
 
-    def __init__(self, environment: Environment, parts: Sequence[Part]) -> None:
+    def __init__(
+        self, environment: Environment, parts: Sequence[Part], meaning: Meaning | None = None
+    ) -> None:
         self.environment = environment
+        self._meaning = meaning
         self._parts = tuple(parts)
 
     @property
@@ -62,7 +67,7 @@ class Desk:
         Raises:
             NotFound: there is no such part.
         """
-        found = Catalogue(part.seen_by(key.principal) for part in self._parts)
+        found = Catalogue((part.seen_by(key.principal) for part in self._parts), self._meaning)
         return found if names is None else found.only(names)
 
     async def plan(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from noria.actions.catalogue import Catalogue, CatalogueStore
+from noria.actions.catalogue.store import open_meaning
 from noria.actions.desk import Desk
 from noria.actions.running.opening import open_environment
 
@@ -25,7 +26,7 @@ def open_desk(config: Config, db: Database) -> Desk:
 
     parts = CatalogueStore(config.home).parts()
     environment = open_environment(config, db, Catalogue(parts), lambda: take_in(db, assemble))
-    return Desk(environment, parts)
+    return Desk(environment, parts, open_meaning(config.home))
 
 
 @dataclass(slots=True)

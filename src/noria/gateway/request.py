@@ -347,12 +347,19 @@ _OPTIONAL: Final[dict[str, tuple[tuple[type, ...], tuple[int, int] | None, str]]
 
 
 def refuse_tokens(request: Request) -> None:
-    """Check that what is to be embedded is text. Tokens are the numbers of a vocabulary that the
-    client chose (OpenAI's, as a rule); in another model's they mean other words.
+    """Check that an embedded model can do it: none reranks, and what is to be embedded must be
+    text. Tokens are the numbers of a vocabulary that the client chose (OpenAI's, as a rule); in
+    another model's they mean other words.
 
     Raises:
         ApiError: 400.
     """
+    if request.endpoint is Endpoint.RERANK:
+        raise ApiError(
+            404, "not_offered", f"noria does not offer reranking by {request.model}: ask a model "
+            "of a provider that has it.",
+            param="model",
+        )  # fmt: skip
     given = request.fields["input"]
     if isinstance(given, list) and not all(isinstance(one, str) for one in given):
         raise ApiError(

@@ -53,6 +53,11 @@ def translate(request: Request, targets: Sequence[Target], leave_out: tuple[str,
         wire = target.speaking(request.endpoint.wire).wire
         if wire == request.endpoint.wire:
             continue
+        if not request.endpoint.is_chat:
+            refusal = refused(
+                "model", f"{target.provider} speaks {wire} here, which has no such call"
+            )
+            continue
         try:
             request.said[target.name] = _written(request, target, wire, leave_out)
         except ApiError as untranslatable:

@@ -28,6 +28,7 @@ _GENERATE: Final = re.compile(
 may have one colon."""
 
 _NOT_OFFERED: Final = {
+    "responses/compact": "compaction",
     "audio": "audio",
     "files": "files",
     "uploads": "files",
@@ -73,8 +74,6 @@ class Asked(NamedTuple):
     """Whether a stream is wanted, where the path says it."""
     counts: bool = False
     """Whether only the tokens are to be counted."""
-    compacts: bool = False
-    """Whether a conversation is to be made shorter."""
 
     @classmethod
     def of(cls, incoming: HTTPRequest, path: bytes) -> Asked | None:
@@ -84,8 +83,6 @@ class Asked(NamedTuple):
             return cls(endpoint)
         if path == b"/v1/messages/count_tokens":
             return cls(Endpoint.MESSAGES, counts=True)
-        if path == b"/v1/responses/compact":
-            return cls(Endpoint.RESPONSES, compacts=True)
         if b"/models/" not in path or incoming.method != b"POST":
             return None
         found = _GENERATE.fullmatch(unquote(path.decode("latin-1")))

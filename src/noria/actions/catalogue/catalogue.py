@@ -114,7 +114,7 @@ class Catalogue:
         if self._meaning is None or not words.strip():
             return self._index.best(words, k)
         depth = max(k, _FUSED)
-        near = self._meaning.best([_told(one) for one in self._operations], words, depth)
+        near = self._meaning.best(self.told(), words, depth)
         ranks = reciprocal_rank_fusion(self._index.best(words, depth), near)
         return [rank.chunk for rank in ranks[:k]]
 
@@ -140,6 +140,10 @@ class Catalogue:
             self.version(name)
         return Catalogue((self._parts[name] for name in wanted), self._meaning)
 
+    def told(self) -> list[str]:
+        """What each operation means, in the words that the embedding model reads."""
+        return [_told(one) for one in self._operations]
+
     @property
     def names(self) -> list[str]:
         """Of its parts."""
@@ -163,5 +167,4 @@ def _text(operation: Operation) -> str:
 
 
 def _told(operation: Operation) -> str:
-    """What an operation means, in the words that the embedding model reads."""
     return f"{_CAMEL.sub(' ', operation.name)} {operation.summary} {operation.documentation}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from noria.errors import EngineError
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from noria.models.engine.llama import LlamaEngine
 
 __all__ = ["Encode", "Meaning", "local_encoder"]
 
@@ -44,15 +47,21 @@ class Meaning:
     def best(self, texts: Sequence[str], question: str, k: int) -> list[tuple[int, float]]:
         """The places of the `k` texts nearest to a question, each with the cosine.
 
-        Texts that were not seen before are embedded first, which takes about 20 ms each.
+        Nothing where many texts were not learned yet, or the model cannot be loaded: a search does
+        not wait for that.
         """
         import numpy as np
 
         if not texts:
             return []
         with self._lock:
-            matrix = self._known(tuple(texts))
-            similar = matrix @ self._encode([question])[0]
+            new = sum(_key(text) not in self._vectors for text in texts)
+            if new > _BATCH:
+                return []
+            try:
+                similar = self._known(tuple(texts)) @ self._encode([question])[0]
+            except (EngineError, ImportError):
+                return []
         places = np.argsort(-similar, kind="stable")[:k]
         return [(int(place), float(similar[place])) for place in places]
 
@@ -66,14 +75,16 @@ class Meaning:
 
         if self._matrix is not None and self._matrix[0] == texts:
             return self._matrix[1]
-        keys = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
+        keys = [_key(text) for text in texts]
         new = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._vectors}
         names = list(new)
-        for start in range(0, len(names), _BATCH):
-            part = names[start : start + _BATCH]
-            self._vectors |= zip(part, self._encode([new[key] for key in part]), strict=True)
-        if new:
-            self._save()
+        try:
+            for start in range(0, len(names), _BATCH):
+                part = names[start : start + _BATCH]
+                self._vectors |= zip(part, self._encode([new[key] for key in part]), strict=True)
+        finally:
+            if new and self._vectors:
+                self._save()
         matrix = np.stack([self._vectors[key] for key in keys])
         self._matrix = texts, matrix
         return matrix
@@ -81,12 +92,14 @@ class Meaning:
     def _load(self) -> None:
         if self._path is None or not self._path.exists():
             return
+        import zipfile
+
         import numpy as np
 
         try:
             with np.load(self._path, allow_pickle=False) as kept:
                 self._vectors = dict(zip(kept["keys"].tolist(), kept["vectors"], strict=True))
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             self._vectors = {}  # they are made again
 
     def _save(self) -> None:
@@ -104,32 +117,37 @@ class Meaning:
         os.replace(temporary, self._path)
 
 
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def local_encoder() -> Encode | None:
-    """The embedded model in this process; None where its weights were not pulled."""
-    from noria.models.catalogue import Capabilities
+    """The embedded model, loaded into this process when it is first used.
+
+    Returns:
+        None where its weights were not pulled. Using it raises EngineError where they are damaged.
+    """
     from noria.models.local import LOCAL
     from noria.models.weights import Weights
 
     weights = Weights(models=LOCAL)
     if not weights.present(_MODEL):
         return None
-    try:
+
+    @cache
+    def engine() -> LlamaEngine:
+        from noria.models.catalogue import Capabilities
         from noria.models.engine.llama import LlamaEngine, default_threads
 
-        engine = LlamaEngine(
-            _MODEL,
-            weights.locate(_MODEL),
-            Capabilities(chat=False, embeddings=True, context=LOCAL[_MODEL].context),
-            parallel=1,
-            threads=default_threads(),
+        capabilities = Capabilities(chat=False, embeddings=True, context=LOCAL[_MODEL].context)
+        return LlamaEngine(
+            _MODEL, weights.locate(_MODEL), capabilities, parallel=1, threads=default_threads()
         )
-    except (EngineError, ImportError):
-        return None
 
     def encode(texts: Sequence[str]) -> NDArray[np.float32]:
         import numpy as np
 
-        answer = engine.embed({"input": [text[:_CHARACTERS] or " " for text in texts]})
+        answer = engine().embed({"input": [text[:_CHARACTERS] or " " for text in texts]})
         vectors = np.asarray([one["embedding"] for one in answer["data"]], np.float32)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)

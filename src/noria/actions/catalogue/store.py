@@ -16,7 +16,7 @@ from noria.actions.catalogue.stored import Origin, StoredPart
 from noria.errors import NoriaError, NotFound
 from noria.types import Principal
 
-__all__ = ["CatalogueStore", "check_name", "open_catalogue"]
+__all__ = ["CatalogueStore", "check_name", "open_catalogue", "open_meaning"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _KEPT_VERSIONS = 50
@@ -156,6 +156,10 @@ def open_catalogue(
     parts = CatalogueStore(home).parts()
     if reader is not None:
         parts = [part.seen_by(reader) for part in parts]
-    encode = local_encoder() if by_meaning else None
-    vectors = home / "catalogues" / "vectors.npz"
-    return Catalogue(parts, Meaning(encode, vectors) if encode is not None else None)
+    return Catalogue(parts, open_meaning(home) if by_meaning else None)
+
+
+def open_meaning(home: Path) -> Meaning | None:
+    """What finds operations by meaning; None where the embedded model was not pulled."""
+    encode = local_encoder()
+    return Meaning(encode, home / "catalogues" / "vectors.npz") if encode is not None else None

@@ -1,1 +1,1 @@
-"""Those who carry out calls: a simulator, clouds, HTTP APIs, commands of this machine."""
+"""Those who carry out calls: a simulator, and Amazon EC2."""

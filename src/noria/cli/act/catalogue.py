@@ -166,6 +166,7 @@ def _read_and_keep(name: str, origin: Any, as_json: bool) -> None:
 
     store = _store()
     kept = store.put(import_catalogue(name, origin))
+    _learn(kept)
     if as_json:
         emit(kept.told())
         return
@@ -177,6 +178,26 @@ def _read_and_keep(name: str, origin: Any, as_json: bool) -> None:
         note(printable(f"left out: {lost}: {why}"))
     if len(kept.lost) > _SHOWN:
         note(f"and {len(kept.lost) - _SHOWN:,} more (--json tells all)")
+
+
+def _learn(kept: StoredPart) -> None:
+    """Embed what was added, so that it is found by meaning. Stopping it loses nothing: searches
+    then go by words until the catalogue is refreshed."""
+    from noria.actions.catalogue import Catalogue
+    from noria.actions.catalogue.store import open_meaning
+    from noria.config import load
+    from noria.errors import EngineError
+
+    meaning = open_meaning(load().home)
+    if meaning is None or not kept.part.operations:
+        return
+    texts = Catalogue([kept.part]).told()
+    if len(texts) > _SHOWN:
+        note(f"Embedding {len(texts):,} operations; Ctrl-C leaves the rest to a refresh.")
+    try:
+        meaning.learn(texts)
+    except (EngineError, ImportError, KeyboardInterrupt):
+        note("They are searched by words alone for now.")
 
 
 def _show_operation(one: Operation, as_json: bool) -> None:

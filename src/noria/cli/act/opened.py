@@ -34,7 +34,7 @@ class Opened:
     runner: Runner
 
     def plan(self, name: str) -> StoredPlan:
-        """A plan by its id, its hash or `ID.NUMBER`, which this person may see."""
+        """A plan by its id, its hash or `ID.NUMBER`."""
         from noria.actions.plans.store import find_plan
 
         return find_plan(self.home.db, name)

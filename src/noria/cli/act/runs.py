@@ -96,7 +96,7 @@ def status(
 
 
 def reap(as_json: AsJson = False) -> None:
-    """End every run whose time to live is over. A running server does it by itself."""
+    """End every run whose time to live is over. Have a timer call it; nothing else does."""
     with opened() as at:
         ended = at.runner.reap()
     found = [{"id": one.plan_id, "status": one.status, "reason": one.reason} for one in ended]

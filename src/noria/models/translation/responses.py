@@ -40,6 +40,9 @@ _ROLES: Final[dict[str, Role]] = {
 def read_request(fields: dict[str, Any]) -> Form:
     """Read a request."""
     form = Form([])
+    for name in ("previous_response_id", "conversation", "prompt"):
+        if fields.get(name):
+            raise refused(name, "it is kept at OpenAI alone; send the whole conversation as input")
     if fields.get("instructions"):
         form.turns.append(Turn("system", [Part("text", str(fields["instructions"]))]))
     given = fields.get("input") or ""
