@@ -186,7 +186,7 @@ def test_a_request_is_read_as_it_was_written(wire: str, form: Form) -> None:
     assert told(WIRES[wire].read_request(fields)) == told(form)
 
 
-@pytest.mark.parametrize(("wire", "other"), itertools.permutations(BOTH_WAYS, 2))
+@pytest.mark.parametrize(("wire", "other"), [*itertools.permutations(BOTH_WAYS, 2)])
 @given(form=forms())
 def test_a_request_is_the_same_by_way_of_another_wire(wire: str, other: str, form: Form) -> None:
     through = WIRES[other].read_request(WIRES[other].write_request(form, "m"))

@@ -16,6 +16,7 @@ from noria.models.translation.form import (
     Tool,
     Turn,
     leave_out,
+    leave_out_failures,
     leave_out_marks,
     refused,
 )
@@ -181,6 +182,7 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
         fields["stream"] = True
     leave_out(form, "top_k", form.top_k, "OpenAI's chat has none")
     leave_out(form, "reasoning effort", form.effort, "not every server of OpenAI's chat takes one")
+    leave_out_failures(form, "OpenAI's chat has no word for it but the result")
     leave_out_marks(form, "servers of OpenAI's chat cache by themselves")
     return fields
 

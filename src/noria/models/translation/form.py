@@ -22,6 +22,7 @@ __all__ = [
     "Tool",
     "Turn",
     "leave_out",
+    "leave_out_failures",
     "leave_out_marks",
     "refused",
 ]
@@ -154,6 +155,12 @@ def leave_out_marks(form: Form, why: str) -> None:
     """Note that the marks of what is to be cached are not sent, where there are any."""
     if any(part.cached for turn in form.turns for part in turn.parts):
         form.notes.append(f"cache marks: {why}")
+
+
+def leave_out_failures(form: Form, why: str) -> None:
+    """Note that it is not told of tools that they failed, where some did."""
+    if any(part.failed for turn in form.turns for part in turn.parts):
+        form.notes.append(f"failure of a tool: {why}")
 
 
 def refused(field_name: str, why: str) -> ApiError:

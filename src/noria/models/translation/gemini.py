@@ -204,6 +204,7 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
         fields["generationConfig"] = config
     leave_out_marks(form, "Google caches by itself")
     leave_out(form, "user", form.user, "Google takes none")
+    leave_out(form, "parallel tool calls", form.parallel, "Google leaves it to the model")
     return fields
 
 

@@ -16,6 +16,7 @@ from noria.models.translation.form import (
     Tool,
     Turn,
     leave_out,
+    leave_out_failures,
     leave_out_marks,
     refused,
 )
@@ -201,6 +202,7 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
         fields["reasoning"] = {"effort": form.effort, "summary": "auto"}
     for name, given in (("stop", form.stop or None), ("seed", form.seed), ("top_k", form.top_k)):
         leave_out(form, name, given, "Responses takes none")
+    leave_out_failures(form, "Responses have no word for it but the result")
     leave_out_marks(form, "OpenAI caches by itself")
     if form.schema:
         shape = {"type": "json_schema", "name": form.schema_name, "schema": form.schema}
