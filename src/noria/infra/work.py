@@ -55,6 +55,11 @@ class Work:
         """What errors call it."""
         return f"{self.module}.{self.name}"
 
+    @property
+    def home(self) -> str | None:
+        """The state folder of its run: a worker opens one, and works for no other."""
+        return str(self.ticket.config.home) if self.ticket is not None else None
+
 
 @dataclass(slots=True)
 class Outcome:

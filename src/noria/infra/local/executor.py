@@ -221,7 +221,7 @@ class LocalExecutor:
         attempts: int,
     ) -> Outcome:
         for attempt in range(attempts):
-            process = self._process(gpus, work.folder)
+            process = self._process(gpus, work.folder, work.home)
             with self._room:
                 self._busy[future] = process
                 stopped = future in self._cancelled
@@ -252,7 +252,7 @@ class LocalExecutor:
         _must_travel(work, function, args, kwargs)
         context, run = current.get(), running.get()
         gpus = self._take(wanted)
-        process = self._process(gpus, work.folder)
+        process = self._process(gpus, work.folder, work.home)
         ended = False
         try:
             for piece in process.stream(work, args, kwargs):
@@ -297,15 +297,17 @@ class LocalExecutor:
             self._gpus += gpus
             self._room.notify_all()
 
-    def _process(self, gpus: tuple[int, ...], folder: str | None) -> WorkerProcess:
+    def _process(
+        self, gpus: tuple[int, ...], folder: str | None, home: str | None
+    ) -> WorkerProcess:
         with self._room:
             for process in tuple(self._idle):
                 if not process.alive:
                     self._idle.remove(process)
-                elif process.kind == (gpus, folder):
+                elif process.kind == (gpus, folder, home):
                     self._idle.remove(process)
                     return process
-        return WorkerProcess(gpus, folder)
+        return WorkerProcess(gpus, folder, home)
 
     def _keep(self, process: WorkerProcess) -> None:
         with self._room:

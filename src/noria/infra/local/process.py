@@ -24,10 +24,11 @@ class WorkerProcess:
     Args:
         gpus: the numbers of the graphics processors that it sees.
         folder: the application's folder that it loads; two versions are never in one process.
+        home: the state folder that it opens, if any.
     """
 
-    def __init__(self, gpus: tuple[int, ...], folder: str | None) -> None:
-        self.kind = (gpus, folder)
+    def __init__(self, gpus: tuple[int, ...], folder: str | None, home: str | None) -> None:
+        self.kind = (gpus, folder, home)
         environ = dict(os.environ)
         if gpus:
             environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, gpus))

@@ -8,6 +8,7 @@ driver as they come, which is the checkpoint: a driver that was killed goes on w
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -64,6 +65,7 @@ class RayRows:
         """The lines of the results as they come, each with its index and the error of its row."""
         import ray.data
 
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         ray.data.DataContext.get_current().enable_progress_bars = False
         while window := list(islice(rows, _WINDOW)):
             lines = [{"index": index, "line": line} for index, line in window]

@@ -252,7 +252,14 @@ class RayExecutor:
         strategy: Any = None,
     ) -> Any:
         """Ray's function for this kind of work, prepared once."""
-        key = (work.folder, work.app_file, tuple(wanted.table().items()), idempotent, streams)
+        key = (
+            work.folder,
+            work.app_file,
+            work.home,
+            tuple(wanted.table().items()),
+            idempotent,
+            streams,
+        )
         with self._lock:
             found = self._prepared.get(key) if strategy is None else None
             if found is not None:
@@ -260,6 +267,9 @@ class RayExecutor:
             if work.folder not in self._environments:
                 bundle = bundle_of(str(work.folder))
                 self._environments[work.folder] = bundle.runtime_env(install=self._cluster.install)
+            environment = self._environments[work.folder]
+            if work.home is not None:
+                environment = environment | {"env_vars": {"NORIA_HOME": work.home}}
             options = _as_ray(wanted)
             cpus, gpus = options.pop("CPU", 0), options.pop("GPU", 0)
             memory = options.pop("memory", 0)
@@ -269,7 +279,7 @@ class RayExecutor:
                 memory=memory or None,
                 resources=options,
                 max_retries=_RETRIES if idempotent else 0,
-                runtime_env=self._environments[work.folder] or None,
+                runtime_env=environment or None,
                 name=work.title,
                 scheduling_strategy=strategy,
                 **({"num_returns": "streaming"} if streams else {}),
