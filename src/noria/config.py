@@ -12,25 +12,20 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from noria.action_settings import ActionRule, Actions
 from noria.errors import ConfigError
-from noria.types import Budget, Label
+from noria.sections import BudgetText, LabelText, Section
+from noria.types import Label
 
 __all__ = [
     "Apps",
     "Arena",
     "Budgets",
+    "Cluster",
     "Config",
     "Engines",
     "Journal",
@@ -51,23 +46,7 @@ __all__ = [
 ]
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text in quotes")
-    return value
-
-
-BudgetText = Annotated[Budget, PlainValidator(lambda value: Budget.parse(_text(value)))]
-LabelText = Annotated[
-    Label,
-    PlainValidator(lambda value: value if isinstance(value, Label) else Label.parse(_text(value))),
-]
-
-
-class Section(BaseModel):
-    """A table of the file. Unknown keys are refused, values cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Wire = Literal["chat", "responses", "messages", "gemini"]
 
 
 class Server(Section):
@@ -115,10 +94,14 @@ class Limits(Section):
 
 
 class Provider(Section):
-    """A server that speaks OpenAI's wire."""
+    """A server that models are asked of."""
 
     base_url: str = Field(pattern=r"^https?://[^\s]+$")
-    """Where the paths of OpenAI's API begin, such as `https://host/v1`."""
+    """Where the paths of its API begin, such as `https://host/v1`."""
+    wire: Wire | list[Wire] = "chat"
+    """What it speaks: `chat` (OpenAI's chat completions), `responses` (OpenAI's Responses),
+    `messages` (Anthropic's), or `gemini` (Google's `generateContent`). Of several in a list,
+    callers of each get their own, and others the first."""
     api_key_env: str | None = None
     """The environment variable that holds the key; left out where none is needed."""
     clearance: LabelText = Label.PUBLIC
@@ -138,6 +121,22 @@ class Provider(Section):
     budget."""
     usage_in_stream: bool = True
     """Whether the server accepts `stream_options.include_usage`."""
+
+    reply_limit: int | None = Field(None, ge=1)
+    """The most tokens that its models write in one reply; left out, as many as are known of
+    them."""
+
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        """All that it speaks, the first by default."""
+        return (self.wire,) if isinstance(self.wire, str) else tuple(self.wire)
+
+    @field_validator("wire")
+    @classmethod
+    def _speaks(cls, wire: Wire | list[Wire]) -> Wire | list[Wire]:
+        if not wire:
+            raise ValueError("must name at least one wire")
+        return wire
 
 
 class PriceOverride(Section):
@@ -218,8 +217,15 @@ class Routing(Section):
     """Failures in a row that open a target's breaker."""
     breaker_seconds: float = Field(10.0, gt=0)
     """How long an open breaker keeps a target out before it is tried again."""
-    default_max_tokens: int = Field(1024, ge=1)
-    """Sent and held for a call under a money budget that sets no limit of its own."""
+    default_max_tokens: int | None = Field(None, ge=1)
+    """Sent for a call under a money budget that sets no limit of its own; left out, as many as its
+    model can write, and no more than an eighth of what is left of the budget pays for."""
+    hold_portion: int = Field(1024, ge=0)
+    """Tokens of a streamed reply that are held at a time under a money budget, with more as they
+    are written; 0 holds the whole reply at once."""
+    leave_out: list[str] = ["web_search", "web_fetch", "tool_search", "image_generation"]
+    """Tools that run at their maker's servers (by how their type begins), and without which a call
+    is made of a model elsewhere; with any other such tool it is refused there."""
     unanswered: Literal["hold", "input", "nothing"] = "hold"
     """What an attempt is charged that was sent and got no answer, which its provider may bill all
     the same: what was held for it, its prompt as estimated, or nothing."""
@@ -277,6 +283,21 @@ class Engines(Section):
     """Tokens of context for each of them."""
     idle_seconds: float = Field(0.0, ge=0)
     """Stop an engine that nobody used for so long; 0 keeps it."""
+
+
+class Cluster(Section):
+    """A Ray cluster that work is sent to."""
+
+    address: str = Field(min_length=1)
+    """Where its head listens, as `host:port`; `auto` takes what `RAY_ADDRESS` names, else one
+    that runs on this machine."""
+    token_env: str | None = None
+    """The environment variable that holds its token; left out, Ray looks for one itself."""
+    install: bool = False
+    """Whether the workers install the `requirements.txt` of an application."""
+    autoscales: bool = False
+    """Whether machines are added when they are asked for; otherwise what no machine has is
+    refused at once."""
 
 
 class Apps(Section):
@@ -345,8 +366,10 @@ class Config(Section):
     engines: Engines = Engines()
     telemetry: Telemetry = Telemetry()
     apps: Apps = Apps()
+    clusters: dict[str, Cluster] = Field(default_factory=dict)
     arena: Arena = Arena()
     shadow: dict[str, Shadow] = Field(default_factory=dict)
+    actions: Actions = Actions()
 
     @property
     def store_url(self) -> str:
@@ -473,7 +496,13 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
     kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
     kinds |= {"models_local": ModelFile}
     kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
+    if path[:2] == ("actions", "rules"):
+        return list(ActionRule.model_fields)
     kind = kinds.get(path[0])
+    for name in path[1:]:
+        inner = kind.model_fields[name].annotation if kind and name in kind.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, Section):
+            kind = inner
     return list(kind.model_fields) if kind else []
 
 

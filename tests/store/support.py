@@ -16,7 +16,7 @@ ALL_SEEN = 2**40
 """A process that knows every change of the budgets, whenever it is made."""
 
 
-def assemble(stream: bytes) -> bytes:
+def assemble(stream: bytes, wire: str = "chat", part: str = "stream") -> bytes:
     """Stands in for the models floor's: one JSON object of a recorded stream."""
     if b"broken" in stream:
         raise ValueError("broken stream")

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import battles, chat, data, index, init, key, model, run, serve, spend, tune
+from noria.cli import agent, battles, chat, data, index, init, key, model, run, serve, spend, tune
 from noria.cli import eval as evaluation
 from noria.cli.act import verb as act
 from noria.cli.doctor import verb as doctor
@@ -55,5 +55,8 @@ app.add_typer(evaluation.app, name="eval")
 app.add_typer(battles.app, name="arena")
 app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
+app.command("agent", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    agent.agent
+)
 app.add_typer(act.app, name="act")
 app.command("doctor")(doctor.doctor)
