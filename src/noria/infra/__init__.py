@@ -1,0 +1,1 @@
+"""Where it runs: executors, engines, deployments, resources, capacity."""
