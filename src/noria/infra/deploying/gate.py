@@ -23,6 +23,8 @@ class Judged:
 
     passed: bool
     reason: str
+    lacking: bool = False
+    """Nothing speaks against it: what would speak for it is wanting."""
     notes: list[str] = field(default_factory=list)
     regressions: list[Regression] = field(default_factory=list)
 
@@ -58,12 +60,12 @@ def judge_revision(db: Database, revision: str, live: str | None) -> Judged:
     if found is None:
         if live is None:
             return Judged(True, "Nothing is replaced, and no evaluation speaks against it.")
-        return Judged(False, f"Revision {revision} was never evaluated.")
+        return Judged(False, f"Revision {revision} was never evaluated.", lacking=True)
     try:
         now = read_results(Folder.open(Path(found[0])))
         who = found[1]
         if objection := _unfinished(now, who):
-            return Judged(False, objection)
+            return Judged(False, objection, lacking=True)
         before_at = evaluated(db, live) if live is not None and live != revision else None
         before = None if before_at is None else read_results(Folder.open(Path(before_at[0])))
         earlier = "" if before_at is None else before_at[1]
@@ -75,19 +77,21 @@ def judge_revision(db: Database, revision: str, live: str | None) -> Judged:
             notes = [] if live is None or live == revision else [
                 f"Revision {live}, which is live, has no evaluation to compare with."
             ]  # fmt: skip
-            return Judged(True, "Its checks were evaluated, and there is nothing to compare.", notes)
+            return Judged(True, "Its checks were evaluated, and there is nothing to compare.",
+                          notes=notes)
         fallen = regressions(before, earlier, now, who)
         notes = differing(before, now)
     except NoriaError as unreadable:
-        return Judged(False, f"Its evaluation cannot be used: {unreadable.message}")
+        return Judged(False, f"Its evaluation cannot be used: {unreadable.message}", lacking=True)
     beyond = [one for one in fallen if one.beyond_noise]
     if beyond:
         told = "; ".join(
             f"{one.check} passed {one.before[0]:.4g} of {one.before[1]} rows before and "
             f"{one.now[0]:.4g} of {one.now[1]} now" for one in beyond
         )  # fmt: skip
-        return Judged(False, f"It is worse beyond noise: {told}.", notes, beyond)
-    return Judged(True, "No check fell beyond noise.", notes, fallen)
+        return Judged(False, f"It is worse beyond noise: {told}.", notes=notes,
+                      regressions=beyond)
+    return Judged(True, "No check fell beyond noise.", notes=notes, regressions=fallen)
 
 
 def _unfinished(now: Results, who: str) -> str | None:
