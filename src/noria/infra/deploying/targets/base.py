@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +66,12 @@ class Place(ABC):
 
 
 def run_tool(
-    command: Sequence[str], what: str, *, given: bytes | None = None, seconds: int = _TOOL_SECONDS
+    command: Sequence[str],
+    what: str,
+    *,
+    given: bytes | None = None,
+    seconds: int = _TOOL_SECONDS,
+    secrets: Mapping[str, str] | None = None,
 ) -> str:
     """Run a target's own tool.
 
@@ -74,6 +80,7 @@ def run_tool(
         what: what it is to do, for the error.
         given: its standard input.
         seconds: how long it may take.
+        secrets: further variables of its environment.
 
     Returns: what it printed.
 
@@ -84,8 +91,9 @@ def run_tool(
         raise NoriaError(f"{what} needs {command[0]}, which is not installed on this machine.")
     try:
         done = subprocess.run(
-            command, input=given, capture_output=True, timeout=seconds, check=False,
-            stdin=subprocess.DEVNULL if given is None else None,
+            command, capture_output=True, timeout=seconds, check=False,
+            env=os.environ | dict(secrets or {}),
+            **({"stdin": subprocess.DEVNULL} if given is None else {"input": given}),
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise NoriaError(f"{what}: {command[0]} took over {seconds} s.") from None

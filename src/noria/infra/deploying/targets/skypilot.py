@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import yaml
@@ -27,10 +26,10 @@ class SkyPilotPlace(Place):
             return Standing("written", str(file) + ("" if parsed else "; not parsed: no skypilot"))
         # Secrets go through the environment of the tool, which has them by name alone.
         named = [part for name in release.wires.secrets for part in ("--secret", name)]
-        os.environ |= {name: one.read() for name, one in release.wires.secrets.items()}
+        secrets = {name: one.read() for name, one in release.wires.secrets.items()}
         run_tool(
             ["sky", "launch", "--yes", "--detach-run", "-c", object_name(release.app), *named,
-             str(file)], "Renting", seconds=1800,
+             str(file)], "Renting", seconds=1800, secrets=secrets,
         )  # fmt: skip
         return self.status(release.app, release.revision.id)
 

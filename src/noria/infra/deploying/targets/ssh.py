@@ -39,7 +39,11 @@ class SSHPlace(Place):
             f"{variable}={_quoted(reference.read())}\n"
             for variable, reference in release.wires.secrets.items()
         )
-        self._run(f"mkdir -p {_q(place)}.new ~/.config/systemd/user", "Making the folder")
+        # What a deployment left that was cut off is made anew.
+        self._run(
+            f"rm -rf {_q(place)}.new; mkdir -p {_q(place)}.new ~/.config/systemd/user",
+            "Making the folder",
+        )
         self._run(f"tar -xf - -C {_q(place)}.new", "Sending the files", _tar(release, unit))
         self._run(
             f"umask 077 && cat > {_q(place)}.new/secrets.env", "Sending the secrets",
@@ -47,11 +51,10 @@ class SSHPlace(Place):
         )  # fmt: skip
         self._run(
             f"set -e; cd {_q(place)}.new; "
-            f"test -x venv/bin/noria || {{ {shlex.quote(self.target.python)} -m venv venv && "
-            "venv/bin/pip install --quiet --disable-pip-version-check -r requirements.txt; }; "
-            # An environment does not move: it is made anew at its place by its own interpreter.
-            f"cd ..; rm -rf {_q(place)}; mv {_q(place)}.new {_q(place)}; "
-            f"{shlex.quote(self.target.python)} -m venv --upgrade {_q(place)}/venv",
+            f"{shlex.quote(self.target.python)} -m venv venv; "
+            "venv/bin/python -m pip install -q --disable-pip-version-check -r requirements.txt; "
+            f"cd; rm -rf {_q(place)}.old; if [ -e {_q(place)} ]; then mv {_q(place)} "
+            f"{_q(place)}.old; fi; mv {_q(place)}.new {_q(place)}; rm -rf {_q(place)}.old",
             "Making the environment",
         )
         self._run(
