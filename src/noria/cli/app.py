@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import battles, chat, data, index, init, key, model, run, serve, spend, tune
+from noria.cli import (
+    battles,
+    chat,
+    data,
+    deploy,
+    index,
+    init,
+    key,
+    model,
+    run,
+    serve,
+    spend,
+    tune,
+)
 from noria.cli import eval as evaluation
 from noria.cli.act import verb as act
 from noria.cli.doctor import verb as doctor
@@ -56,4 +69,5 @@ app.add_typer(battles.app, name="arena")
 app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
 app.add_typer(act.app, name="act")
+app.add_typer(deploy.app, name="deploy")
 app.command("doctor")(doctor.doctor)

@@ -56,6 +56,8 @@ def judge_revision(db: Database, revision: str, live: str | None) -> Judged:
         revision: the id of what is to be deployed.
         live: the id of what it would replace; None where nothing is there.
     """
+    if live == revision:
+        live = None  # it replaces nothing but itself
     found = evaluated(db, revision)
     if found is None:
         if live is None:
@@ -66,7 +68,7 @@ def judge_revision(db: Database, revision: str, live: str | None) -> Judged:
         who = found[1]
         if objection := _unfinished(now, who):
             return Judged(False, objection, lacking=True)
-        before_at = evaluated(db, live) if live is not None and live != revision else None
+        before_at = evaluated(db, live) if live is not None else None
         before = None if before_at is None else read_results(Folder.open(Path(before_at[0])))
         earlier = "" if before_at is None else before_at[1]
         lost = missing(before, earlier, now, who)
@@ -74,7 +76,7 @@ def judge_revision(db: Database, revision: str, live: str | None) -> Judged:
             told = "; ".join(f"{one.check} {one.why}" for one in lost)
             return Judged(False, f"A check says nothing, which is no pass: {told}.")
         if before is None:
-            notes = [] if live is None or live == revision else [
+            notes = [] if live is None else [
                 f"Revision {live}, which is live, has no evaluation to compare with."
             ]  # fmt: skip
             return Judged(True, "Its checks were evaluated, and there is nothing to compare.",

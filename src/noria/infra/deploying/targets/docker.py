@@ -90,16 +90,15 @@ def build_image(release: Release, file: Path) -> str:
     Raises:
         NoriaError: a package of the pins is neither installed here nor to be had.
     """
-    target = release.target
+    target, packages = release.target, packages_of(release.revision)
     image = Image.read(target.base) if target.base is not None else Image()
     if target.base is None:
         with image.layer("Python of the machine that made it") as layer:
-            for name, path in python_files():
+            for name, path in python_files(packages):
                 layer.add(name, path)
             layer.folder("tmp", mode=0o1777)
             layer.text("etc/passwd", f"noria:x:{_USER}:{_USER}::/home/noria:/sbin/nologin\n")
             layer.text("etc/group", f"noria:x:{_USER}:\n")
-    packages = packages_of(release.revision)
     with image.layer("packages") as layer:
         for package in packages:
             for name, path in package.files:

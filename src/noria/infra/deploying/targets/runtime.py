@@ -7,7 +7,7 @@ import subprocess
 import sys
 import sysconfig
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -35,9 +35,9 @@ class Package:
     """Each by its name under site-packages."""
 
 
-def python_files() -> Iterator[tuple[str, Path]]:
-    """Give the files of this Python and of the shared libraries that it and its modules load, each
-    by its name in the image."""
+def python_files(packages: Sequence[Package]) -> Iterator[tuple[str, Path]]:
+    """Give the files of this Python and of the shared libraries that it, its modules and packages
+    load, each by its name in the image."""
     binary = Path(sys.executable).resolve()
     library = Path(sysconfig.get_path("stdlib"))
     prefix = Path(sys.base_prefix)
@@ -55,7 +55,13 @@ def python_files() -> Iterator[tuple[str, Path]]:
         yield f"usr/local/lib/{version}/{inside}", path
     for name in sorted(prefix.glob("lib/libpython*.so*")):
         loaded.append(name)
-    yield from _libraries(loaded)
+    for package in packages:
+        loaded += [path for _, path in package.files if ".so" in path.suffixes]
+    site = Path(sysconfig.get_path("platlib")).resolve()
+    for name, path in _libraries(loaded):
+        # What a package brings along stands beside it.
+        if not path.resolve().is_relative_to(site):
+            yield name, path
 
 
 def packages_of(revision: Revision) -> list[Package]:
