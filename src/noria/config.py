@@ -48,6 +48,7 @@ __all__ = [
     "TeamOrUser",
     "Telemetry",
     "load",
+    "moved_url",
     "variables",
 ]
 
@@ -419,8 +420,17 @@ class Config(Section):
 
     @property
     def store_url(self) -> str:
-        """The database's address: the one that is set, else SQLite in the home."""
-        return self.store.url or f"sqlite:///{self.home / 'noria.db'}"
+        """The database's address: the one that is set, else where `noria store move` has moved it,
+        else SQLite in the home."""
+        return self.store.url or moved_url(self.home) or f"sqlite:///{self.home / 'noria.db'}"
+
+
+def moved_url(home: Path) -> str | None:
+    """Where the records of a home were moved to; None where they were not."""
+    try:
+        return (home / "store-url").read_text("utf-8").strip()
+    except FileNotFoundError:
+        return None
 
 
 # NORIA_<SECTION>_<KEY> sets a plain value; these shorter names are the ones people type.

@@ -16,9 +16,11 @@ from noria.cli import (
     init,
     key,
     model,
+    resource,
     run,
     serve,
     spend,
+    store,
     tune,
 )
 from noria.cli import eval as evaluation
@@ -70,4 +72,6 @@ app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
 app.add_typer(act.app, name="act")
 app.add_typer(deploy.app, name="deploy")
+app.add_typer(resource.app, name="resource")
+app.add_typer(store.app, name="store")
 app.command("doctor")(doctor.doctor)
