@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from noria.config import Config, load
 from noria.errors import ConfigError, StoreUnavailable
@@ -73,9 +73,7 @@ def test_a_move_that_is_killed_at_any_step_goes_on(home: Database, postgres_url:
     switched.close()
 
 
-def test_rows_that_change_and_go_meanwhile_are_caught_up(
-    home: Database, postgres_url: str
-) -> None:
+def test_rows_that_change_and_go_meanwhile_are_caught_up(home: Database, postgres_url: str) -> None:
     target = Database(postgres_url, home.home)
     changed = False
 

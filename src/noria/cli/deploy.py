@@ -271,9 +271,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise typer.BadParameter(
-            f"{text!r} is no share; write 5% or 0.05", param_hint="--canary"
-        )
+        raise typer.BadParameter(f"{text!r} is no share; write 5% or 0.05", param_hint="--canary")
     return share
 
 

@@ -37,7 +37,9 @@ def add(
     owner: Annotated[str, typer.Option(help="The user or team that answers for it.")],
     secret: Annotated[
         str | None,
-        typer.Option(help="Where its secret stands: env:NAME, file:/path, kubernetes:..., vault:..."),
+        typer.Option(
+            help="Where its secret stands: env:NAME, file:/path, kubernetes:..., vault:..."
+        ),
     ] = None,
     grants: Annotated[
         str | None, typer.Option(help="Groups that may use it, with commas; * for everybody.")

@@ -27,7 +27,9 @@ def _group() -> None:
 
 @app.command()
 def move(
-    to: Annotated[str, typer.Option("--to", help="postgresql://user@host/name; an empty database.")],
+    to: Annotated[
+        str, typer.Option("--to", help="postgresql://user@host/name; an empty database.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """Copy this home's records from SQLite to Postgres while it serves, verify them, and switch.

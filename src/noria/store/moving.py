@@ -32,8 +32,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from noria.errors import ConfigError, NoriaError
+from noria.store import learning
 from noria.store.database import Database
-from noria.store.tables import core, datasets, evals, governance, growth, retrieval
+from noria.store.tables import core, evals, governance, growth, retrieval
 
 __all__ = ["Moved", "move_store"]
 
@@ -47,7 +48,7 @@ _DERIVED = {"text_queue"}
 """Made anew in the target."""
 _MARK = Table("store_moves", MetaData(), Column("home", Text, primary_key=True))
 """In the target while a move to it is under way: whose home it is."""
-_METADATA = (core, datasets, evals, governance, growth, retrieval)[0].metadata
+_METADATA = (core, learning, evals, governance, growth, retrieval)[0].metadata
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +111,7 @@ def _claim(source: Database, target: Database) -> None:
         if not connection.dialect.has_table(connection, _MARK.name):
             for table in (core.keys, core.spans, core.budgets):
                 if connection.execute(select(func.count()).select_from(table)).scalar():
-                    raise ConfigError(
-                        f"{target} holds records already.", "Name an empty database."
-                    )
+                    raise ConfigError(f"{target} holds records already.", "Name an empty database.")
             _MARK.create(connection)
             connection.execute(_MARK.insert().values(home=home))
             # A migration makes rows, which are the source's to say.
@@ -155,9 +154,7 @@ def _page(
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows after one key and up to another, in the order of bytes on both sides."""
     plain = connection.dialect.name == "sqlite"
-    ordered = [
-        key if plain or not isinstance(key.type, Text) else key.collate("C") for key in keys
-    ]
+    ordered = [key if plain or not isinstance(key.type, Text) else key.collate("C") for key in keys]
     query = select(table).order_by(*ordered).limit(limit)
     if after is not None:
         query = query.where(tuple_(*ordered) > tuple_(*_bound(keys, after)))

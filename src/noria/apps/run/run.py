@@ -9,8 +9,8 @@ a thread if it does not await, whichever loop the gateway has.
 from __future__ import annotations
 
 import asyncio
-import os
 import inspect
+import os
 import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -135,9 +135,9 @@ class AppClient(Applications):
     def _revision(self, app: str, revision: str) -> Manifest | None:
         return read_apps(revision_home(self._home, revision)).get(app)
 
-    def _chosen(self, visit: CallEnvelope, body: bytes, manifest: Manifest) -> tuple[
-        Manifest, CallEnvelope
-    ]:
+    def _chosen(
+        self, visit: CallEnvelope, body: bytes, manifest: Manifest
+    ) -> tuple[Manifest, CallEnvelope]:
         """The revision that a call falls to, and the call with what it was drawn by."""
         routed = read_routes(self._home).get(visit.app)
         if routed is None or routed.canary is None:
@@ -148,7 +148,7 @@ class AppClient(Applications):
             return manifest, visit
         canary = self._revision(visit.app, routed.canary)
         # One that is not there yet is given nothing; one that died answers for itself.
-        if canary is None or canary.state == Phase.STARTING and canary.pid is None:
+        if canary is None or (canary.state == Phase.STARTING and canary.pid is None):
             return manifest, replace(visit, unit=None)
         return canary, visit
 

@@ -242,4 +242,3 @@ def _caps(db: Database, app: str) -> tuple[float, float]:
     slow = took[int(len(took) * 0.95)] * 3 if took else _CAP_MS
     dear = cost[int(len(cost) * 0.95)] * 3 if cost else 0
     return max(1.0, slow), max(1.0, float(dear or _CAP_NANO))
-

@@ -149,9 +149,7 @@ def roll_back(config: Config, db: Database, app: str, target: str) -> Standing:
         release = _release(config, target, known.previous)
         place = place_of(config, target)
         judged = Judged(True, f"Back from {known.revision}.")
-        return _bring(
-            db, place, release, judged, action="rollback", actor=_person()
-        ).standing
+        return _bring(db, place, release, judged, action="rollback", actor=_person()).standing
 
 
 def destroy(config: Config, db: Database, app: str, target: str) -> None:
@@ -204,7 +202,9 @@ def _gate(
     if judged.passed:
         return judged
     if judged.lacking and unproven:
-        return Judged(True, f"{judged.reason} Deployed all the same: {unproven}", notes=judged.notes)
+        return Judged(
+            True, f"{judged.reason} Deployed all the same: {unproven}", notes=judged.notes
+        )
     for app in revision.apps:
         decide(
             db, target, app, revision.id, action="deploy", outcome="refused", actor=_ITSELF,

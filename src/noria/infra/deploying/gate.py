@@ -79,8 +79,9 @@ def judge_revision(db: Database, revision: str, live: str | None) -> Judged:
             notes = [] if live is None else [
                 f"Revision {live}, which is live, has no evaluation to compare with."
             ]  # fmt: skip
-            return Judged(True, "Its checks were evaluated, and there is nothing to compare.",
-                          notes=notes)
+            return Judged(
+                True, "Its checks were evaluated, and there is nothing to compare.", notes=notes
+            )
         fallen = regressions(before, earlier, now, who)
         notes = differing(before, now)
     except NoriaError as unreadable:
@@ -91,8 +92,7 @@ def judge_revision(db: Database, revision: str, live: str | None) -> Judged:
             f"{one.check} passed {one.before[0]:.4g} of {one.before[1]} rows before and "
             f"{one.now[0]:.4g} of {one.now[1]} now" for one in beyond
         )  # fmt: skip
-        return Judged(False, f"It is worse beyond noise: {told}.", notes=notes,
-                      regressions=beyond)
+        return Judged(False, f"It is worse beyond noise: {told}.", notes=notes, regressions=beyond)
     return Judged(True, "No check fell beyond noise.", notes=notes, regressions=fallen)
 
 

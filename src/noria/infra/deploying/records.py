@@ -102,9 +102,7 @@ def find_revision(db: Database, name: str) -> Revision:
         why = "is the beginning of more than one" if len(rows) > 1 and name else "is no"
         raise NotFound(f"{name!r} {why} revision.", "See them with: noria deploy ls")
     row = rows[0]
-    return Revision(
-        row.digest, row.file, tuple(orjson.loads(row.apps)), orjson.loads(row.parts)
-    )
+    return Revision(row.digest, row.file, tuple(orjson.loads(row.apps)), orjson.loads(row.parts))
 
 
 def note_evaluation(db: Database, revision: str, folder: str, contestant: str) -> None:

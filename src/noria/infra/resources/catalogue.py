@@ -21,7 +21,14 @@ from noria.infra.deploying.wires import Reference
 from noria.store import Database
 from noria.store.tables.growth import resources
 
-__all__ = ["KINDS", "Resource", "add_resource", "list_resources", "remove_resource", "test_resource"]
+__all__ = [
+    "KINDS",
+    "Resource",
+    "add_resource",
+    "list_resources",
+    "remove_resource",
+    "test_resource",
+]
 
 KINDS = ("database", "store", "provider", "cluster", "registry")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")

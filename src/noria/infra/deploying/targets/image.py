@@ -125,9 +125,7 @@ class Image:
                     held.update(data)
                     zipped.write(data)
         data = packed.getvalue()
-        self._layers.append(
-            {"mediaType": _LAYER, "digest": self._keep(data), "size": len(data)}
-        )
+        self._layers.append({"mediaType": _LAYER, "digest": self._keep(data), "size": len(data)})
         self._config["rootfs"]["diff_ids"].append(f"sha256:{held.hexdigest()}")
         self._config.setdefault("history", []).append({"created": _EPOCH, "created_by": what})
 

@@ -248,7 +248,7 @@ def _environment(release: Release) -> list[dict[str, Any]]:
             raise ConfigError(
                 f"targets.{release.name}: {name} is {reference.scheme}:..., which stands on this "
                 "machine and not in the cluster.",
-                f"Make a Secret there and write: {name} = \"kubernetes:SECRET/KEY\"",
+                f'Make a Secret there and write: {name} = "kubernetes:SECRET/KEY"',
             )
     return found
 
@@ -307,4 +307,3 @@ def _ray_service(release: Release) -> dict[str, Any]:
             },
         },
     }  # fmt: skip
-

@@ -21,9 +21,7 @@ _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-
 _PORT_NAME = re.compile(r"(?=.*[a-z])[a-z0-9]([a-z0-9-]*[a-z0-9])?")
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?")
 _VARIABLE = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
-_IMAGE = re.compile(
-    r"[a-z0-9]+([._:/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?"
-)
+_IMAGE = re.compile(r"[a-z0-9]+([._:/-]+[a-z0-9]+)*(:[\w][\w.-]{0,127})?(@sha256:[0-9a-f]{64})?")
 _LABEL_NAMED = {"Service"}
 _WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job")
 _ENUMS = {
@@ -95,8 +93,10 @@ def _rules(one: Object) -> Iterator[str]:
     name = metadata.get("name")
     if not name and not metadata.get("generateName"):
         yield "metadata.name is missing"
-    elif name and kind in _LABEL_NAMED and (
-        len(name) > 63 or not _LABEL.fullmatch(name) or not name[0].isalpha()
+    elif (
+        name
+        and kind in _LABEL_NAMED
+        and (len(name) > 63 or not _LABEL.fullmatch(name) or not name[0].isalpha())
     ):
         yield f"metadata.name {name!r} is no DNS label (a-z, 0-9 and -, up to 63)"
     elif name and (len(name) > 253 or not _SUBDOMAIN.fullmatch(name)):
@@ -140,7 +140,9 @@ def _workload(kind: str, spec: Object) -> Iterator[str]:
             yield "spec.selector does not match the labels of spec.template"
     yield from _labels("spec.template.metadata.labels", labels)
     rolling = (spec.get("strategy") or {}).get("rollingUpdate") or {}
-    zero = [str(rolling.get(bound, "25%")) in ("0", "0%") for bound in ("maxUnavailable", "maxSurge")]
+    zero = [
+        str(rolling.get(bound, "25%")) in ("0", "0%") for bound in ("maxUnavailable", "maxSurge")
+    ]
     if kind == "Deployment" and all(zero):
         yield "spec.strategy.rollingUpdate: maxUnavailable and maxSurge are both 0"
     if (spec.get("strategy") or {}).get("type") == "Recreate" and rolling:
@@ -362,7 +364,9 @@ def _amount(quantity: Any) -> float:
     """A quantity as a number."""
     text = str(quantity)
     binary = {f"{unit}i": 1024.0 ** (n + 1) for n, unit in enumerate("KMGTPE")}
-    decimal = dict(zip("numkMGTPE", (1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18), strict=True))
+    decimal = dict(
+        zip("numkMGTPE", (1e-9, 1e-6, 1e-3, 1e3, 1e6, 1e9, 1e12, 1e15, 1e18), strict=True)
+    )
     if text[-2:] in binary:
         return float(text[:-2]) * binary[text[-2:]]
     if text[-1:] in decimal:

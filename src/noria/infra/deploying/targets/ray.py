@@ -52,9 +52,7 @@ def serve_config(release: Release) -> dict[str, Any]:
     """Write what Ray Serve deploys: secrets stay references, which the cluster's nodes resolve."""
     target = release.target
     environ = dict(release.wires.plain)
-    environ |= {
-        f"{name}_REF": str(reference) for name, reference in release.wires.secrets.items()
-    }
+    environ |= {f"{name}_REF": str(reference) for name, reference in release.wires.secrets.items()}
     return {
         "proxy_location": "EveryNode",
         "http_options": {"host": "0.0.0.0", "port": target.port},  # noqa: S104

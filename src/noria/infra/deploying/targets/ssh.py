@@ -26,9 +26,7 @@ class SSHPlace(Place):
     def __init__(self, config: Config, name: str, target: Target) -> None:
         super().__init__(config, name, target)
         if not target.host or target.host.startswith("-"):
-            raise ConfigError(
-                f"targets.{name}.host is missing.", 'Write: host = "user@machine"'
-            )
+            raise ConfigError(f"targets.{name}.host is missing.", 'Write: host = "user@machine"')
 
     def apply(self, release: Release) -> Standing:
         name, folder = object_name(release.app), self._folder(release.app)

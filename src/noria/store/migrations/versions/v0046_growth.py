@@ -74,6 +74,4 @@ def upgrade() -> None:
         sa.Column("tested_ns", sa.BigInteger),
         sa.Column("problem", sa.Text),
     )
-    op.create_index(
-        "deployment_decisions_at", "deployment_decisions", ["target", "app", "at"]
-    )
+    op.create_index("deployment_decisions_at", "deployment_decisions", ["target", "app", "at"])
