@@ -46,10 +46,10 @@ def test_a_move_that_is_killed_at_any_step_goes_on(home: Database, postgres_url:
     while True:
         target, seen = Database(postgres_url, home.home), 0
 
-        def kill(*_: object) -> None:
+        def kill(*_: object, at: int = step + 1) -> None:
             nonlocal seen
             seen += 1
-            if seen == step + 1:
+            if seen == at:
                 raise Killed
 
         try:

@@ -37,9 +37,7 @@ def add(
     owner: Annotated[str, typer.Option(help="The user or team that answers for it.")],
     secret: Annotated[
         str | None,
-        typer.Option(
-            help="Where its secret stands: env:NAME, file:/path, kubernetes:..., vault:..."
-        ),
+        typer.Option(help="Where its secret stands: env:NAME, file:/path, ..."),
     ] = None,
     grants: Annotated[
         str | None, typer.Option(help="Groups that may use it, with commas; * for everybody.")
@@ -60,8 +58,8 @@ def add(
         note(f"{name} is in the catalogue. Try it: noria resource test {name}")
 
 
-@app.command()
-def test(
+@app.command("test")
+def try_connection(
     name: Annotated[str, typer.Argument(help="As `noria resource ls` shows it.")],
     as_json: AsJson = False,
 ) -> None:
@@ -97,7 +95,7 @@ def ls(as_json: AsJson = False) -> None:
             )
             for one in found
         ),
-        empty="The catalogue is empty. Add: noria resource add NAME URL --kind database --owner TEAM",
+        empty="The catalogue is empty. Add: noria resource add NAME URL --kind KIND --owner TEAM",
     )  # fmt: skip
 
 

@@ -73,8 +73,8 @@ def move(
         )
         return
     note(
-        f"{sum(moved.rows.values()):,} rows moved in {moved.seconds:.1f} s and verified: counts and "
-        f"sums are the same. Writers waited {moved.held_seconds:.1f} s."
+        f"{sum(moved.rows.values()):,} rows moved in {moved.seconds:.1f} s and verified: counts "
+        f"and sums are the same. Writers waited {moved.held_seconds:.1f} s."
     )
 
 

@@ -80,8 +80,8 @@ class Supervisor:
                     break
                 self._reap()
                 for child in self._children:
-                    due = not child.pid and time.monotonic() >= child.due
-                    if due and self._is_due(child):
+                    waits = not child.pid and time.monotonic() >= child.due
+                    if waits and self._is_due(child):
                         self._start(child)
         finally:
             self.stop()

@@ -42,10 +42,8 @@ class Refused(NoriaError):
     """The evidence does not let it be deployed."""
 
     def __init__(self, judged: Judged, remedy: str) -> None:
-        lines = [judged.reason]
-        for one in judged.regressions:
-            lines.append(f"{one.check} fell on: {', '.join(one.rows)}")
-        super().__init__("\n".join([*lines, *judged.notes]), remedy)
+        rows = [f"{one.check} fell on: {', '.join(one.rows)}" for one in judged.regressions]
+        super().__init__("\n".join([judged.reason, *rows, *judged.notes]), remedy)
         self.judged = judged
 
 

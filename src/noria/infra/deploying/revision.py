@@ -29,6 +29,8 @@ __all__ = ["PARTS", "Change", "Revision", "changes", "code_files", "revision_of"
 PARTS = ("code", "pins", "configuration", "indexes", "models")
 _MOST_BYTES = 64 * 1024 * 1024
 _LEFT_OUT = {"__pycache__", "node_modules", "venv", "noria.toml"}
+_OTHERS = ("pyvenv.cfg", "evaluation.json")
+"""What tells a folder that is an environment, or an evaluation, which is no part of its app."""
 _SECRET = re.compile(r"\.(pem|key|p12|pfx|jks)$|^(id_rsa|id_ed25519|admin-key)", re.IGNORECASE)
 _SHIPPED = re.compile(r"[-_.]+")
 # What differs from place to place and changes no answer, and what the wires of a target set.
@@ -147,7 +149,7 @@ def _walk(folder: Path, home: Path) -> Iterator[Path]:
         if path.is_symlink():
             continue
         if path.is_dir():
-            if not (path / "pyvenv.cfg").exists():
+            if not any((path / mark).exists() for mark in _OTHERS):
                 yield from _walk(path, home)
         elif path.is_file():
             yield path

@@ -1,4 +1,4 @@
-"""What an image of our own needs: Python with its shared libraries, and the packages of the pins."""
+"""What an image of our own needs: Python with its libraries, and the packages of the pins."""
 
 from __future__ import annotations
 
@@ -53,8 +53,7 @@ def python_files(packages: Sequence[Package]) -> Iterator[tuple[str, Path]]:
         if path.suffix == ".a":
             continue
         yield f"usr/local/lib/{version}/{inside}", path
-    for name in sorted(prefix.glob("lib/libpython*.so*")):
-        loaded.append(name)
+    loaded += sorted(prefix.glob("lib/libpython*.so*"))
     for package in packages:
         loaded += [path for _, path in package.files if ".so" in path.suffixes]
     site = Path(sysconfig.get_path("platlib")).resolve()
@@ -166,7 +165,7 @@ def _libraries(loaded: list[Path]) -> Iterator[tuple[str, Path]]:
     said = subprocess.run(
         ["ldd", *map(str, loaded)], capture_output=True, text=True, check=False
     ).stdout
-    seen = {line for line in _NEEDED.findall(said)}
+    seen = set(_NEEDED.findall(said))
     for name in sorted(seen):
         path = Path(name)
         if path.is_file():

@@ -86,6 +86,6 @@ def _parse(task: dict[str, Any]) -> bool:
     held["secrets"] = dict.fromkeys(task.get("secrets", {}), "held")
     try:
         sky.Task.from_yaml_config(held)
-    except Exception as invalid:
+    except Exception as invalid:  # noqa: BLE001 - its errors have no common root
         raise NoriaError(f"SkyPilot cannot read the task: {invalid}") from None
     return True
