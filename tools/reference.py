@@ -31,6 +31,8 @@ VARIABLES = {
     "characters or more. Without it one is made at the first start and shown once.",
     "NORIA_KEY": "The key that `noria chat` and `noria model test` call with; without it, the "
     "owner of the home.",
+    "NORIA_AGENT_KEY": "Set by `noria agent` for the agent that it starts: the key that it calls "
+    "with.",
     "NORIA_FORBID_REAL_REQUESTS": "Set to anything, it keeps noria from every model server that is "
     "not on this machine; `noria.testing.forbid_real_requests()` sets it.",
     "XDG_CACHE_HOME": "Weights are kept in its folder `noria`, for all projects; by default "
@@ -151,6 +153,7 @@ _TYPES = {
     "tuple[str, ...]": "list of texts",
     "dict[str, str]": "table of texts",
     "dict[str, BudgetText]": "table of budgets",
+    "Wire | list[Wire]": "wire, or list of wires",
 }
 _HEADERS = {
     "providers": "[providers.NAME]",

@@ -12,20 +12,14 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from noria.action_settings import ActionRule, Actions
 from noria.errors import ConfigError
-from noria.types import Budget, Label
+from noria.sections import BudgetText, LabelText, Section
+from noria.types import Label
 
 __all__ = [
     "Apps",
@@ -53,23 +47,7 @@ __all__ = [
 ]
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be a text in quotes")
-    return value
-
-
-BudgetText = Annotated[Budget, PlainValidator(lambda value: Budget.parse(_text(value)))]
-LabelText = Annotated[
-    Label,
-    PlainValidator(lambda value: value if isinstance(value, Label) else Label.parse(_text(value))),
-]
-
-
-class Section(BaseModel):
-    """A table of the file. Unknown keys are refused, values cannot be changed afterwards."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Wire = Literal["chat", "responses", "messages", "gemini"]
 
 
 class Server(Section):
@@ -117,10 +95,14 @@ class Limits(Section):
 
 
 class Provider(Section):
-    """A server that speaks OpenAI's wire."""
+    """A server that models are asked of."""
 
     base_url: str = Field(pattern=r"^https?://[^\s]+$")
-    """Where the paths of OpenAI's API begin, such as `https://host/v1`."""
+    """Where the paths of its API begin, such as `https://host/v1`."""
+    wire: Wire | list[Wire] = "chat"
+    """What it speaks: `chat` (OpenAI's chat completions), `responses` (OpenAI's Responses),
+    `messages` (Anthropic's), or `gemini` (Google's `generateContent`). Of several in a list,
+    callers of each get their own, and others the first."""
     api_key_env: str | None = None
     """The environment variable that holds the key; left out where none is needed."""
     clearance: LabelText = Label.PUBLIC
@@ -140,6 +122,22 @@ class Provider(Section):
     budget."""
     usage_in_stream: bool = True
     """Whether the server accepts `stream_options.include_usage`."""
+
+    reply_limit: int | None = Field(None, ge=1)
+    """The most tokens that its models write in one reply; left out, as many as are known of
+    them."""
+
+    @property
+    def wires(self) -> tuple[Wire, ...]:
+        """All that it speaks, the first by default."""
+        return (self.wire,) if isinstance(self.wire, str) else tuple(self.wire)
+
+    @field_validator("wire")
+    @classmethod
+    def _speaks(cls, wire: Wire | list[Wire]) -> Wire | list[Wire]:
+        if not wire:
+            raise ValueError("must name at least one wire")
+        return wire
 
 
 class PriceOverride(Section):
@@ -220,8 +218,15 @@ class Routing(Section):
     """Failures in a row that open a target's breaker."""
     breaker_seconds: float = Field(10.0, gt=0)
     """How long an open breaker keeps a target out before it is tried again."""
-    default_max_tokens: int = Field(1024, ge=1)
-    """Sent and held for a call under a money budget that sets no limit of its own."""
+    default_max_tokens: int | None = Field(None, ge=1)
+    """Sent for a call under a money budget that sets no limit of its own; left out, as many as its
+    model can write, and no more than an eighth of what is left of the budget pays for."""
+    hold_portion: int = Field(1024, ge=0)
+    """Tokens of a streamed reply that are held at a time under a money budget, with more as they
+    are written; 0 holds the whole reply at once."""
+    leave_out: list[str] = ["web_search", "web_fetch", "tool_search", "image_generation"]
+    """Tools that run at their maker's servers (by how their type begins), and without which a call
+    is made of a model elsewhere; with any other such tool it is refused there."""
     unanswered: Literal["hold", "input", "nothing"] = "hold"
     """What an attempt is charged that was sent and got no answer, which its provider may bill all
     the same: what was held for it, its prompt as estimated, or nothing."""
@@ -417,6 +422,7 @@ class Config(Section):
     arena: Arena = Arena()
     shadow: dict[str, Shadow] = Field(default_factory=dict)
     targets: dict[str, Target] = Field(default_factory=dict)
+    actions: Actions = Actions()
 
     @property
     def store_url(self) -> str:
@@ -553,7 +559,13 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
     kinds |= {"models_local": ModelFile}
     kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
     kinds |= {"targets": Target}
+    if path[:2] == ("actions", "rules"):
+        return list(ActionRule.model_fields)
     kind = kinds.get(path[0])
+    for name in path[1:]:
+        inner = kind.model_fields[name].annotation if kind and name in kind.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, Section):
+            kind = inner
     return list(kind.model_fields) if kind else []
 
 

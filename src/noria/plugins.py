@@ -1,4 +1,4 @@
-"""The one door for what others add: providers, vector stores, checks and loaders of documents.
+"""The one door for what others add: providers, vector stores, checks, loaders, toolkits.
 
 A package says where its plugin is, in the group `noria.plugins` of its entry points:
 
@@ -91,6 +91,7 @@ class Registry:
         )
         self.checks: PluginRegistry[Callable[..., Any]] = PluginRegistry("check", self.broken)
         self.loaders: PluginRegistry[Callable[..., Any]] = PluginRegistry("loader", self.broken)
+        self.toolkits: PluginRegistry[Callable[..., Any]] = PluginRegistry("toolkit", self.broken)
 
     def merge(self, other: Registry) -> None:
         """Take over everything that another registry holds, or nothing.
@@ -108,7 +109,7 @@ class Registry:
                 mine.add(name, others.find(name))
 
     def _shelves(self) -> tuple[PluginRegistry[Any], ...]:
-        return self.providers, self.vector_stores, self.checks, self.loaders
+        return self.providers, self.vector_stores, self.checks, self.loaders, self.toolkits
 
 
 def load_plugins(points: Iterable[EntryPoint]) -> Registry:

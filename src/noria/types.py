@@ -206,6 +206,8 @@ class Usage:
     reasoning_tokens: int = 0
     compute_ms: float = 0.0
     cache_write_tokens: int = 0
+    searches: int = 0
+    """How often the provider has searched the web, which is paid by the use."""
     absurd: bool = False
     """The provider's figures cannot be true, and none of them is kept."""
 
@@ -220,6 +222,8 @@ class SpanKind(enum.StrEnum):
     SEARCH = "search"
     CHECK = "check"
     TOOL = "tool"
+    ACTION = "action"
+    """A plan that is carried out; it ends when nothing of it runs any more."""
 
 
 class Status(enum.StrEnum):

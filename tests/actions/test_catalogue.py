@@ -8,7 +8,7 @@ import pytest
 
 from noria.actions.catalogue import Catalogue, Part
 from noria.errors import NotFound
-from noria.types import Label
+from noria.types import Label, Principal
 from tests.actions.support import EC2, launching, operation
 
 SHOP = Part.of("shop", [operation("create_bucket"), operation("delete_bucket"),
@@ -38,10 +38,11 @@ def test_grants_and_labels_hold() -> None:
     hidden = replace(SHOP.operations[0], grants=frozenset({"ops"}))
     secret = replace(SHOP.operations[1], label=Label.CONFIDENTIAL)
     part = Part.of("shop", [hidden, secret, SHOP.operations[2]])
-    everybody = part.seen_by(frozenset(), Label.INTERNAL)
+    everybody = part.seen_by(Principal("anybody", clearance=Label.INTERNAL))
     assert [one.name for one in everybody.operations] == ["list_queues"]
     assert everybody.version == part.version
-    ops = Catalogue([part.seen_by(frozenset({"ops"}), Label.RESTRICTED)])
+    chief = Principal("chief", groups=frozenset({"ops"}), clearance=Label.RESTRICTED)
+    ops = Catalogue([part.seen_by(chief)])
     assert len(ops.operations()) == 3
     with pytest.raises(NotFound):
         Catalogue([everybody]).get("shop.create_bucket")

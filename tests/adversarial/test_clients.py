@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import httpx2
 import openai
 import pytest
+import zstandard
 
 from noria.testing import FakeProvider
 from tests.support.door import PRICES, Door, bearer, chat
@@ -208,12 +209,24 @@ def test_mcp_refuses_pages_of_other_origins(door: Door, key: str) -> None:
         assert httpx2.post(f"{door.url}/mcp", json=body, headers=headers).status_code == status
 
 
-def test_a_packed_body_is_refused_in_words(door: Door, key: str) -> None:
-    packed = gzip.compress(json.dumps(chat()).encode())
-    headers = {**bearer(key), "content-encoding": "gzip", "content-type": "application/json"}
-    answer = httpx2.post(f"{door.url}/v1/chat/completions", content=packed, headers=headers)
-    assert answer.status_code == 415
-    assert "Content-Encoding" in answer.json()["error"]["message"]
+def test_a_packed_body_is_read_or_refused_in_words(door: Door, key: str) -> None:
+    body = json.dumps(chat()).encode()
+    bomb = gzip.compress(b" " * (40 * 1024 * 1024))
+    for coding, packed, status in (
+        ("gzip", gzip.compress(body), 200),
+        ("zstd", zstandard.compress(body), 200),
+        ("br", body, 415),
+        ("gzip", gzip.compress(body)[:-9], 400),
+        ("gzip", b"no gzip", 400),
+        ("zstd", b"no zstd", 400),
+        ("gzip", bomb, 413),
+        ("zstd", zstandard.compress(b" " * (40 * 1024 * 1024)), 413),
+    ):
+        headers = {**bearer(key), "content-encoding": coding, "content-type": "application/json"}
+        answer = httpx2.post(f"{door.url}/v1/chat/completions", content=packed, headers=headers)
+        assert answer.status_code == status, (coding, answer.text)
+        if status == 415:
+            assert "Content-Encoding" in answer.json()["error"]["message"]
 
 
 def test_whole_numbers_with_a_point_and_blanks_after_a_value(door: Door, key: str) -> None:

@@ -14,7 +14,7 @@ ALWAYS = 0
 """The start of the window of a total."""
 
 
-def assemble(stream: bytes) -> bytes:
+def assemble(stream: bytes, wire: str = "chat", part: str = "stream") -> bytes:
     """Stands in for the models floor's: one JSON object of a recorded stream."""
     if b"broken" in stream:
         raise ValueError("broken stream")

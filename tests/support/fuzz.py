@@ -23,6 +23,7 @@ from typing import Any
 import h11
 
 from noria.config import Config, Limits
+from noria.errors import ApiError
 from noria.http.connection import ServerConnection
 from noria.http.request import HTTPRequest
 from noria.http.server import HTTPServer
@@ -316,6 +317,9 @@ class _Door:
 
     def admit(self, incoming: HTTPRequest) -> None:
         """Let every body come."""
+
+    def explain(self, incoming: HTTPRequest | None, error: ApiError) -> dict[str, object]:
+        return error.body()
 
     def take(self, incoming: HTTPRequest, lane: ServerConnection) -> _Task | None:
         task = _Task(self._respond(incoming, lane))

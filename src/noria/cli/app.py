@@ -9,6 +9,7 @@ import typer
 import noria
 from noria.cli import (
     battles,
+    capacity,
     chat,
     data,
     deploy,
@@ -70,8 +71,12 @@ app.add_typer(evaluation.app, name="eval")
 app.add_typer(battles.app, name="arena")
 app.add_typer(data.app, name="data")
 app.add_typer(tune.app, name="tune")
+app.command("agent", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(
+    agent.agent
+)
 app.add_typer(act.app, name="act")
 app.add_typer(deploy.app, name="deploy")
+app.command("capacity")(capacity.capacity)
 app.add_typer(resource.app, name="resource")
 app.add_typer(store.app, name="store")
 app.command("doctor")(doctor.doctor)

@@ -13,8 +13,6 @@ from noria.cli._io.home import open_home
 from noria.cli._io.output import AsJson, emit, iso, note, table
 
 if TYPE_CHECKING:
-    import click
-
     from noria.infra.deploying.records import Deployment
 
 __all__ = ["app"]
@@ -23,9 +21,7 @@ __all__ = ["app"]
 class _FileFirst(TyperGroup):
     """A group whose first word may be a file of an application: `noria deploy app.py --to ...`."""
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] not in self.commands and args[0].endswith(".py"):
             args = ["file", *args]
         return super().resolve_command(ctx, args)

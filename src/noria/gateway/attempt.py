@@ -8,24 +8,28 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Final
 
-import orjson
-
 from noria.errors import ApiError, RealRequestForbidden, StoreUnavailable
 from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure, of_refusal, of_status, unkeyed
+from noria.gateway.growing_hold import GrowingHold
+from noria.gateway.native import NATIVE, NativeRelay
+from noria.gateway.native_requests import HOSTED_USE_NANO, native_path, native_payload
+from noria.gateway.passing import DEFAULT_LINES, NOTHING, without_login
 from noria.gateway.rate_limits import Quota
 from noria.gateway.request import Request
 from noria.gateway.stream import StreamRelay
+from noria.gateway.translating import PING_SECONDS, Translation, ping, translated_reply
 from noria.http.client_connection import Exchange, UpstreamFailure
 from noria.http.sink import Headers, ResponseSink
 from noria.models import Target, usage_of
+from noria.models.endpoint import Endpoint
 from noria.models.refusal import Refusal
 from noria.models.wire import read_json
 from noria.types import Status, Usage
 
 if TYPE_CHECKING:
     from noria.gateway.core import Gateway
-    from noria.gateway.reservation import Hold
+    from noria.gateway.reservation import CostBound, Hold
 
 __all__ = ["Attempt", "HedgeRace"]
 
@@ -92,6 +96,7 @@ class Attempt:
         request: Request,
         target: Target,
         hold: Hold,
+        bound: CostBound,
         sink: ResponseSink,
         claim: HedgeRace | None = None,
         *,
@@ -102,7 +107,12 @@ class Attempt:
         self._record = record
         self._request = request
         self.target = target
+        self._upstream = target.speaking(request.endpoint.wire)
         self._hold = hold
+        self._bound = bound
+        self._growing: GrowingHold | None = None
+        self._pinging: asyncio.TimerHandle | None = None
+        """Tells the caller of a silent stream that it goes on."""
         self._sink = sink
         self._claim = claim
         self._exchange: Exchange | None = None
@@ -164,24 +174,56 @@ class Attempt:
                 return AttemptFailure(busy, elsewhere=True)
             self._quota = quota
         if request.stream:
-            self._relay = StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
+            relay = self._relay = self._make_relay()
+            hold = self._hold
+            if hold.asked > hold.limit and hold.accounts:
+                leases = self._gateway.leases
+                self._growing = GrowingHold(leases, hold, self._bound, relay, self._grown)
+            if relay.into is not None:
+                self._pinging = self._gateway.loop.call_later(PING_SECONDS, self._ping)
         self._send()
         return None
 
+    def _make_relay(self) -> StreamRelay:
+        request, wire, into = self._request, self._upstream.wire, self._request.endpoint.wire
+        native = wire in NATIVE
+        if wire == into and not native:
+            return StreamRelay(wants_usage=request.wants_usage, choices=request.choices)
+        relay = NativeRelay(wire) if native else StreamRelay(wants_usage=True, choices=1)
+        if wire != into:
+            wants_usage = request.wants_usage
+            relay.into = Translation(wire, into, self.target.name, wants_usage=wants_usage)
+        return relay
+
     def _send(self) -> None:
-        target = self.target
-        changes = self._gateway.adaptations.of(target)
-        payload = self._request.payload(target, self._hold.limit or None, changes)
-        self._record.adapted = self._request.changed(changes) if changes else changes
+        target, request, upstream = self.target, self._request, self._upstream
+        limit, extra, said = self._hold.asked or None, b"", None
+        self._record.wire = upstream.wire
+        if upstream.wire != request.endpoint.wire:
+            said, notes = request.said[target.name]
+            self._record.translated(request.endpoint.wire, upstream.wire, notes)
+        if upstream.wire == "chat":
+            path = request.endpoint.path if said is None else Endpoint.CHAT.path
+            changes = self._gateway.adaptations.of(target)
+            payload = request.payload(target, limit, changes, said)
+            self._record.adapted = request.changed(changes) if changes else changes
+        else:
+            passing = request.passing if said is None else NOTHING
+            path = native_path(upstream.wire, target.model, request.stream, passing.query)
+            payload = native_payload(request, target.model, limit, upstream.wire, said)
+            extra = passing.lines or DEFAULT_LINES.get(upstream.wire, b"")
+            if passing.login:
+                upstream = without_login(upstream)
         self._sent = payload
         self._exchange = self._gateway.upstreams.send(
-            target.upstream,
+            upstream,
             b"POST",
-            self._request.endpoint.path,
+            path,
             payload,
             self._relay_on if self._relay is not None else None,
             self._conclude,
             fresh=self._fresh,
+            extra=extra,
         )
 
     def _report(self, failed: AttemptFailure | None) -> None:
@@ -191,7 +233,11 @@ class Attempt:
         then(failed)
 
     def _leave(self) -> None:
-        """Count out of the target's own limits."""
+        """Count out of the target's own limits, and let go of what refers to this."""
+        self._growing = None
+        if self._pinging is not None:
+            self._pinging.cancel()
+            self._pinging = None
         if self._quota is not None:
             self._gateway.limits.leave(self._quota, 0)
             self._quota = None
@@ -216,6 +262,38 @@ class Attempt:
             self._sink.write(passed)
         if relay.over:
             exchange.stop_listening()
+        elif self._growing is not None and not self._growing.covers(len(data), exchange, self._cut):
+            self._cut()
+
+    def _ping(self) -> None:
+        """A translated stream was silent for a while: tell its caller that it goes on. Once that
+        was said, no other target can answer in its place."""
+        exchange = self._exchange
+        if self.ended or exchange is None:
+            return
+        if self._claim is None or self._claim.take(self):
+            if not self.forwarded:
+                self.forwarded = True
+                self._sink.begin(self._headers, exchange)
+            self._sink.write(ping(self._request.endpoint.wire))
+        self._pinging = self._gateway.loop.call_later(PING_SECONDS, self._ping)
+
+    def _cut(self) -> None:
+        """The budget has no more: the answer ends here, as at any other limit."""
+        exchange, relay = self._exchange, self._relay
+        assert exchange is not None
+        assert relay is not None
+        if self.ended or relay.over:
+            return
+        self._last = relay.cut()
+        self._record.attributes["cut"] = "budget"
+        exchange.stop_listening()
+        exchange.cancel()  # The target is to write no more.
+
+    def _grown(self, amount: int) -> None:
+        """The hold has grown."""
+        frame = self._record.more(self._number, amount)
+        self._gateway.group_commit.after(frame, _nothing, _unheard)
 
     # What came of it
 
@@ -285,12 +363,21 @@ class Attempt:
         refusal = Refusal.within(reply)
         if refusal is not None:
             return self._told(refusal)
-        wanted = "choices" if self._request.endpoint.is_chat else "data"
-        if not isinstance(reply, dict) or not isinstance(reply.get(wanted), list):
+        endpoint, native = self._request.endpoint, NATIVE.get(self._upstream.wire)
+        wanted = native.answer if native is not None else endpoint.answer
+        if not isinstance(reply, dict) or not (
+            isinstance(reply.get(wanted), list) or (native is not None and native.is_whole(reply))
+        ):
             why = f"The upstream server's answer holds no {wanted}."
             return self._unusable(why, answer)
         exchange.body = answer
-        usage = usage_of(reply)
+        usage = native.usage(reply) if native is not None else usage_of(reply)
+        wire, into = self._upstream.wire, endpoint.wire
+        if wire != into:
+            try:
+                exchange.body = translated_reply(reply, wire, into, self.target.name)
+            except ValueError as odd:
+                return self._unusable(f"The upstream server's answer cannot be read: {odd}", answer)
         if usage is None or usage.absurd:
             self._finish(self._instead(usage, self._estimate(len(answer))), True, answer)
         else:
@@ -309,6 +396,9 @@ class Attempt:
     def _finish(self, usage: Usage, estimated: bool, answer: bytes = b"") -> None:
         """Let the caller see the end once it stands in the journal, and not at all otherwise."""
         self._spent = self._cost(usage, estimated)
+        if self._hold.narrow and not estimated:
+            bounds = self._gateway.prompt_bounds
+            bounds.learn(self._request, self.target, usage.input_tokens)
         frame = self._closing(usage, self._spent, estimated, answer)
         self._gateway.group_commit.after(frame, self._deliver, self._withhold)
 
@@ -457,7 +547,8 @@ class Attempt:
     def _break_off(self, error: ApiError) -> None:
         """Tell a caller in mid-stream that the rest will not come."""
         if self.forwarded:
-            self._sink.finish(b"data: %b\n\n" % orjson.dumps(error.body()))
+            assert self._relay is not None
+            self._sink.finish(self._relay.broken(error))
 
     # Failures
 
@@ -494,6 +585,8 @@ class Attempt:
             return self._hold.amount
         price = self.target.price
         cost = price.cost(usage) if price is not None else 0
+        if usage.searches:
+            cost += usage.searches * HOSTED_USE_NANO
         return min(cost, self._hold.amount) if estimated and self._hold.amount else cost
 
     def _estimate(self, answer_bytes: int) -> Usage:
@@ -522,3 +615,11 @@ class Attempt:
 
 def _nobody(_: AttemptFailure | None) -> None:
     """Nobody waits for the outcome any more."""
+
+
+def _nothing() -> None:
+    """Nothing waits for a record to be written."""
+
+
+def _unheard(_: StoreUnavailable) -> None:
+    """The record could not be written. Should its process die, the lease is charged whole."""

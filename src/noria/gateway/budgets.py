@@ -17,6 +17,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from math import inf
 from typing import Final
 
@@ -51,6 +52,9 @@ _SETTLE_SECONDS: Final = 0.05
 """In which a hold that was taken before a change of the budgets was seen gets into its journal."""
 _SHARE: Final = 4
 _MOST_REMEMBERED: Final = 20_000
+_WOKEN: Final = 8
+"""How many waiting calls look again when one has ended: a call may have held for several what they
+will use."""
 _PATIENCE: Final = 6
 """How often a shortage is looked at again while other processes still hold leases."""
 
@@ -236,8 +240,56 @@ class BudgetLeases:
         for account in hold.accounts:
             account.free += released
             account.used += charged
+            if account.waiting:
+                _wake(account)
             if account.recalled or (account.holders > 1 and account.is_scarce()):
                 self._give_back(account)
+
+    def grow(self, hold: Hold, amount: int) -> bool:
+        """Add to what a running call holds. Tells whether what is leased sufficed."""
+        if time.monotonic() >= self._valid_until:
+            return False
+        if any(account.free < amount for account in hold.accounts):
+            return False
+        for account in hold.accounts:
+            account.free -= amount
+        hold.amount += amount
+        return True
+
+    async def lease_more(self, hold: Hold, amount: int) -> None:
+        """Have the store grant what a running call is about to add to its hold.
+
+        Raises:
+            ApiError: it grants nothing.
+        """
+        short = next((one for one in hold.accounts if one.free < amount), None)
+        if short is None:
+            return
+        async with short.lock:
+            shortage = await self._top_up(hold.accounts, amount)
+            if shortage is not None:
+                raise self._refusal(shortage, amount)
+
+    async def released(self, accounts: Sequence[WindowLease], amount: int, seconds: float) -> bool:
+        """Wait until a call that runs has ended and left what may suffice for another.
+
+        Returns: False when none has within the time, or none is running.
+        """
+        short = next((one for one in accounts if one.free < amount and one.held > 0), None)
+        if short is None:
+            return False
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        short.waiting.append(turn)
+        try:
+            async with asyncio.timeout(seconds):
+                await turn
+        except TimeoutError:
+            return False
+        finally:
+            if not turn.done() or turn.cancelled():
+                with suppress(ValueError):
+                    short.waiting.remove(turn)
+        return True
 
     async def _reserve_slowly(self, accounts: Sequence[WindowLease], wish: CostBound) -> Hold:
         limit, least = wish.limit, wish.amount(1)
@@ -443,6 +495,16 @@ class BudgetLeases:
         """Give everything back that is not held."""
         for account in self._accounts.values():
             self._give_back(account)
+
+
+def _wake(account: WindowLease) -> None:
+    """Let the call that has waited longest look again, and another where two may fit."""
+    for _ in range(_WOKEN):
+        while account.waiting:
+            turn = account.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                break
 
 
 def _budgets_changed() -> ApiError:

@@ -6,19 +6,21 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from noria.errors import ApiError
 from noria.gateway.attempt import Attempt, HedgeRace
 from noria.gateway.call_record import CallRecord
 from noria.gateway.failures import AttemptFailure
 from noria.gateway.hedge import run_hedged
+from noria.gateway.native_requests import HOSTED_USE_NANO
 from noria.gateway.rate_limits import RateSlot
 from noria.gateway.request import Request
-from noria.gateway.reservation import CostBound, Hold, WindowLease
+from noria.gateway.reservation import SHORT_REPLY_TOKENS, CostBound, Hold, WindowLease
 from noria.gateway.routing import Breaker, backoff, order
 from noria.http.sink import ResponseSink
 from noria.models import Route, Target
+from noria.models.reply_limits import UNKNOWN_REPLY_TOKENS
 from noria.tracing import Trace
 from noria.types import Label, Status
 
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["Call"]
 
 log = logging.getLogger("noria.gateway")
+
+_AMPLE: Final = 8
+"""Where so many times as much is free as a call can cost, it is bounded without much ado."""
+_PATIENCE_SECONDS: Final = 1.0
+"""How long a call waits for what others hold."""
 
 
 class Call:
@@ -107,6 +114,9 @@ class Call:
         breaker = self._breaker = gateway.breakers[target]
         if self._hedge_seconds is not None or breaker.open:
             return None
+        request = self._request
+        if target.upstream.wire != request.endpoint.wire and not request.can_ask(target):
+            return None
         if target.label is not Label.PUBLIC:  # the trace is marked first, which takes a while
             return None
         if record.context is not None:
@@ -114,11 +124,11 @@ class Call:
         accounts = gateway.leases.accounts_at_hand(record.key, self._request.model, target.name)
         if accounts is None:
             return None
-        _, limit, amount = self._bound(target, accounts)
-        hold = gateway.leases.take(accounts, amount, limit)
+        bound = self._bound(target, accounts)
+        hold = gateway.leases.take(accounts, bound.amount(bound.limit), bound.limit)
         if hold is None:
             return None
-        return Attempt(gateway, record, self._request, target, hold, self._sink)
+        return self._make(target, bound.on(hold), bound)
 
     def _first_has_ended(self, failed: AttemptFailure | None) -> None:
         if failed is None:
@@ -178,6 +188,8 @@ class Call:
             # What a model says may be what it learned.
             await self._gateway.labels.raise_to(trace, max(target.label for target in targets))
         for number, target in enumerate(targets):
+            if not self._request.can_ask(target):
+                continue
             if not self._gateway.breakers[target].allows():
                 failed = failed or AttemptFailure.resting(target)
                 continue
@@ -251,12 +263,14 @@ class Call:
             self._failed_at_once = None
             return failed
         if self._hedge_seconds is None or following is None:
-            self._attempt = self._make(target, await self._hold(target), fresh=fresh)
+            hold, bound = await self._hold(target)
+            self._attempt = self._make(target, hold, bound, fresh=fresh)
             return await self._attempt.run(self._record.headers(target))
         claim = HedgeRace()
 
         async def make(target: Target) -> Attempt:
-            return self._make(target, await self._hold(target), claim)
+            hold, bound = await self._hold(target)
+            return self._make(target, hold, bound, claim)
 
         self._attempt = await make(target)
         self._attempt, failed = await run_hedged(
@@ -269,7 +283,13 @@ class Call:
         return failed
 
     def _make(
-        self, target: Target, hold: Hold, claim: HedgeRace | None = None, *, fresh: bool = False
+        self,
+        target: Target,
+        hold: Hold,
+        bound: CostBound,
+        claim: HedgeRace | None = None,
+        *,
+        fresh: bool = False,
     ) -> Attempt:
         return Attempt(
             self._gateway,
@@ -277,6 +297,7 @@ class Call:
             self._request,
             target,
             hold,
+            bound,
             self._sink,
             claim,
             fresh=fresh,
@@ -284,34 +305,47 @@ class Call:
 
     # What an attempt may cost
 
-    async def _hold(self, target: Target) -> Hold:
-        """Hold the most that an attempt can cost in every budget that applies."""
+    async def _hold(self, target: Target) -> tuple[Hold, CostBound]:
+        """Hold the most that an attempt can cost in every budget that applies. What calls under
+        way hold is waited for a moment: most cost much less."""
         key, context, leases = self._record.key, self._record.context, self._gateway.leases
-        app = context.app if context is not None else None
-        accounts = await leases.accounts_for(key, self._request.model, target.name, app)
-        prompt, limit, amount = self._bound(target, accounts)
-        choices, seconds = self._request.choices, self._gateway.total_seconds
-        wish = CostBound(target.price, prompt, limit, choices, seconds)
-        return await leases.reserve(accounts, wish, amount)
+        app = context.app or context.agent if context is not None else None
+        waits_until = self._gateway.loop.time() + _PATIENCE_SECONDS
+        while True:
+            accounts = await leases.accounts_for(key, self._request.model, target.name, app)
+            bound = self._bound(target, accounts)
+            try:
+                hold = await leases.reserve(accounts, bound, bound.amount(bound.limit))
+                return bound.on(hold), bound
+            except ApiError as refusal:
+                left = waits_until - self._gateway.loop.time()
+                if refusal.code != "budget_held" or left <= 0:
+                    raise
+                if not await leases.released(accounts, bound.amount(1), left):
+                    raise
 
-    def _bound(self, target: Target, accounts: Sequence[WindowLease]) -> tuple[int, int, int]:
-        """The most prompt tokens of an attempt, the limit that it wishes for (without budgets the
-        caller's own, 0 for none), and the most that it can cost, in nano-dollars.
+    def _bound(self, target: Target, accounts: Sequence[WindowLease]) -> CostBound:
+        """What an attempt could cost. Without budgets its limit is the caller's own, 0 for none.
 
         Raises:
             ApiError: 403 `price_unknown`, 400 `unbounded_cost`: it cannot be bounded, and there
                 are budgets.
         """
         request, gateway, price = self._request, self._gateway, target.price
-        prompt = request.prompt_bytes + target.allowance
+        prompt, media = request.prompt_bytes + target.allowance, 0
         if request.has_parts:
-            prompt += request.images * (target.image_allowance or 0)
-            prompt += request.audios * (target.audio_allowance or 0)
-        limit = (request.limit or gateway.default_max_tokens) if request.endpoint.is_chat else 0
-        output, seconds = limit * request.choices, gateway.total_seconds
-        amount = price.bound(prompt, output, seconds) if price is not None else 0
+            media = request.images * (target.image_allowance or 0)
+            media += request.audios * (target.audio_allowance or 0)
+            prompt += media
+        choices, seconds = request.choices, gateway.total_seconds
+        uses = request.hosted_uses(target)
+        limit = self._limit(target) if request.endpoint.is_chat else 0
+        bound = CostBound(price, prompt, limit, choices, seconds, uses * HOSTED_USE_NANO)
         if not accounts:
-            return prompt, request.limit or 0, amount
+            bound.asked = request.limit or 0
+            if not bound.asked:
+                bound.limit = min(limit, SHORT_REPLY_TOKENS)
+            return bound
         if price is None:
             raise ApiError(
                 403, "price_unknown",
@@ -319,8 +353,9 @@ class Call:
                 f'[prices."{target.name}"] input and output in noria.toml.',
                 param="model",
             )  # fmt: skip
+        amount = bound.amount(limit)
         if amount > 0:
-            unbounded = request.unbounded(target.image_allowance, target.audio_allowance)
+            unbounded = request.unbounded(target)
             if unbounded is not None:
                 field, why = unbounded
                 raise ApiError(
@@ -328,4 +363,22 @@ class Call:
                     f"{field} cannot be used under a money budget: {why}.",
                     param=field,
                 )  # fmt: skip
-        return prompt, limit, amount
+            for account in accounts:
+                if account.free < _AMPLE * amount:
+                    bound.narrow = True
+                    bound.prompt = gateway.prompt_bounds.bound(request, target, media)
+                    if request.limit is None and gateway.default_max_tokens is None:
+                        bound.limit = bound.share_of(accounts, limit)
+                    break
+        bound.asked = bound.limit
+        portion = gateway.hold_portion
+        if request.stream and 0 < portion < bound.limit and not target.hides_reasoning:
+            bound.limit = portion
+        return bound
+
+    def _limit(self, target: Target) -> int:
+        """The most tokens of each choice."""
+        limit, own = self._request.limit, target.reply_limit or UNKNOWN_REPLY_TOKENS
+        if limit is None:
+            return self._gateway.default_max_tokens or own
+        return limit if target.reply_limit is None else min(limit, own)

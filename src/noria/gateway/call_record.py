@@ -57,6 +57,10 @@ class CallRecord:
         self.attempts = 0
         self.adapted: Changes = {}
         """Fields that the model does not take, and what was sent in their stead."""
+        self.wire = "chat"
+        """What the target speaks that is asked."""
+        self.attributes: dict[str, Any] = {}
+        """What else is to be said of the call when it ends."""
         self.quota_headers: Headers | None = None
         """What the key's limits leave it, as its answer says; None where it has none."""
         self.counted_as: str | None = None
@@ -77,6 +81,16 @@ class CallRecord:
         meta["hold"] = hold.amount
         meta["leases"] = [account.lease_id for account in hold.accounts]
         return number, frame(meta, () if number else (self.raw if self.content else b"",))
+
+    def translated(self, wire: str, into: str, notes: list[str]) -> None:
+        """It is said to its target in another dialect than its caller's."""
+        self.attributes["translated"] = f"{wire} to {into}"
+        if notes:
+            self.attributes["left_out"] = list(dict.fromkeys(notes))
+
+    def more(self, number: int, amount: int) -> bytes:
+        """An attempt's hold has grown by an amount."""
+        return frame({"t": "more", "id": self.span_id, "n": number, "hold": amount}, ())
 
     def settle(
         self,
@@ -129,10 +143,16 @@ class CallRecord:
             meta["out"] = usage.output_tokens
             if usage.cached_tokens:
                 meta["cached"] = usage.cached_tokens
+            if usage.cache_write_tokens:
+                meta["attrs"] = {"cache_write_tokens": usage.cache_write_tokens}
+            if usage.searches:
+                meta["attrs"] = meta.get("attrs", {}) | {"searches": usage.searches}
             if usage.reasoning_tokens:
                 meta["reasoning"] = usage.reasoning_tokens
             if usage.compute_ms:
-                meta["attrs"] = {"compute_ms": usage.compute_ms}
+                meta["attrs"] = meta.get("attrs", {}) | {"compute_ms": usage.compute_ms}
+        if self.wire != "chat":
+            meta["wire"] = self.wire
         if relay is not None:
             answer = b"".join(relay.kept)
             meta["sse"] = True
@@ -146,6 +166,10 @@ class CallRecord:
             meta["attrs"] = meta.get("attrs", {}) | {"usage_estimated": True}
         if self.adapted:
             meta["attrs"] = meta.get("attrs", {}) | {"adapted": self.adapted}
+        if self.endpoint.wire != "chat":
+            meta["attrs"] = meta.get("attrs", {}) | {"dialect": self.endpoint.wire}
+        if self.attributes:
+            meta["attrs"] = meta.get("attrs", {}) | self.attributes
         if error is not None:
             meta["code"], meta["error"] = error.code, error.message
             if self.counted_as is not None and not cost:
@@ -211,6 +235,8 @@ class CallRecord:
             "stream": request.stream if request is not None else False,
             "content": self.content,
         }
+        if self.endpoint.wire != "chat":
+            meta["dialect"] = self.endpoint.wire
         if context is not None:
-            meta["parent"], meta["app"] = context.span_id, context.app
+            meta["parent"], meta["app"] = context.span_id, context.app or context.agent
         return meta

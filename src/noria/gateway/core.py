@@ -21,9 +21,12 @@ from noria.gateway.call import Call
 from noria.gateway.call_record import CallRecord
 from noria.gateway.group_commit import GroupCommit
 from noria.gateway.key_cache import KeyCache
+from noria.gateway.passing import NOTHING, Passing
+from noria.gateway.prompt_bounds import PromptBounds
 from noria.gateway.rate_limits import Limits, Quota
 from noria.gateway.request import Request, check_limit, read_request, refuse_tokens
 from noria.gateway.routing import Breakers
+from noria.gateway.translating import as_chat, translate
 from noria.http.client import HTTPClient
 from noria.http.sink import ResponseSink
 from noria.models import Catalogue, Route
@@ -79,6 +82,9 @@ class Gateway:
         # What each call needs of it is read once: a field of pydantic's takes ten times as long.
         self._records_content = config.recording.content
         self.default_max_tokens = config.routing.default_max_tokens
+        self.hold_portion = config.routing.hold_portion
+        self.prompt_bounds = PromptBounds()
+        self._leave_out = tuple(config.routing.leave_out)
         self.total_seconds = config.routing.total_seconds
         self.unanswered = config.routing.unanswered
         self.loop = asyncio.get_running_loop()
@@ -101,6 +107,7 @@ class Gateway:
         raw: bytes,
         sink: ResponseSink,
         context: CallContext | None = None,
+        passing: Passing = NOTHING,
     ) -> None:
         """Answer one call into `sink`. Never raises for what a caller or an upstream does wrong.
 
@@ -113,8 +120,9 @@ class Gateway:
             raw: the request's JSON.
             sink: where the answer goes.
             context: the run that the call is a part of; None begins a trace of its own.
+            passing: what goes on to a provider of the caller's dialect.
         """
-        call = self.admit(endpoint, key, raw, sink, context)
+        call = self.admit(endpoint, key, raw, sink, context, passing)
         if call is not None:
             await call.run()
 
@@ -125,6 +133,7 @@ class Gateway:
         raw: bytes,
         sink: ResponseSink,
         context: CallContext | None = None,
+        passing: Passing = NOTHING,
     ) -> Call | None:
         """Read a call and let it in, for the caller to `begin` or to `run`; the same as in `call`.
 
@@ -137,21 +146,28 @@ class Gateway:
         quota = None
         try:
             request = record.request = read_request(endpoint, raw)
+            request.passing = passing
             applications = self.applications
             application = applications.find(request.model) if applications else None
             route = None
             if application is None:
                 record.counted_as = UNLISTED
+                if ":" not in request.model or endpoint.wire != "chat":
+                    request.model = self.catalogue.full_name(request.model)
                 route = self.catalogue.resolve(request.model)
                 record.counted_as = self.catalogue.counted_as(request.model)
                 if not endpoint.is_chat and route.targets[0].local:
                     refuse_tokens(request)
+                if endpoint.wire != "chat" or route.foreign:
+                    translate(request, route.targets, self._leave_out)
                 if route.record_content is False:
                     record.content = False
                 if request.unlimited:
                     check_limit(request, route.targets)
                 if route.label > key.clearance:
                     raise _not_cleared(key, route)
+            elif endpoint.wire != "chat":
+                request, sink = as_chat(request, sink)
             if key.models is not None and (context is None or context.app is None):
                 authorise(key, request.model)  # else the key was let into the application
             quota, counted = Quota.of_key(key), None

@@ -13,6 +13,8 @@ import orjson
 
 from noria.errors import ApiError
 from noria.gateway.adaptations import Changes
+from noria.gateway.native_requests import NATIVE_READERS, count_media, hosted_tool, searches
+from noria.gateway.passing import NOTHING
 from noria.models import Target
 from noria.models.endpoint import Endpoint
 
@@ -30,7 +32,7 @@ class Request:
 
     __slots__ = (
         "audios", "choices", "endpoint", "fields", "has_parts", "images", "limit", "model",
-        "prompt_bytes", "raw", "stream", "unlimited", "wants_usage",
+        "passing", "prompt_bytes", "raw", "said", "searches", "stream", "unlimited", "wants_usage",
     )  # fmt: skip
 
     def __init__(self, endpoint: Endpoint, raw: bytes, fields: dict[str, Any], model: str) -> None:
@@ -52,21 +54,41 @@ class Request:
         """How many images the messages carry."""
         self.audios = 0
         """How many pieces of sound they carry."""
+        self.searches = 0
+        """How often it may search the web at its provider, which is paid by the use."""
+        self.said: dict[str, tuple[dict[str, Any], list[str]]] = {}
+        """What it is in other dialects, by target, and what was left out of it there."""
+        self.passing = NOTHING
+        """What goes on of its headers to a provider of the same dialect."""
         self.prompt_bytes = len(raw)
         """The bytes of the request without those of its images and its sound, whose tokens do not
         hang on how many bytes they have."""
 
-    def payload(self, target: Target, limit: int | None, changes: Changes) -> bytes:
-        """The JSON for one target: its own model name, the limit that was reserved for, usage asked
-        for in a stream, and the changes that its model wants."""
-        fields = self.fields.copy()
+    def payload(
+        self,
+        target: Target,
+        limit: int | None,
+        changes: Changes,
+        said: dict[str, Any] | None = None,
+    ) -> bytes:
+        """The JSON of OpenAI's chat for one target: its own model name, the limit that was reserved
+        for, usage asked for in a stream, and the changes that its model wants.
+
+        Args:
+            target: who is asked.
+            limit: the reply's limit that was reserved for.
+            changes: what the model does not take.
+            said: the request, where its caller has said it in another dialect.
+        """
+        given = self.fields if said is None else said
+        fields = given.copy()
         fields["model"] = target.model
-        if limit is not None and limit != self.limit:
+        if limit is not None and (limit != self.limit or said is not None):
             fields.pop("max_tokens", None)
             fields.pop("max_completion_tokens", None)
-            fields[_limit_field(self.fields, target)] = limit
+            fields[_limit_field(given, target)] = limit
         if self.stream and target.upstream.usage_in_stream:
-            options = self.fields.get("stream_options") or {}
+            options = given.get("stream_options") or {}
             fields["stream_options"] = options | {"include_usage": True}
         if changes:
             for name, instead in changes.items():
@@ -75,6 +97,16 @@ class Request:
                 if name != "temperature" or fields.get(name) != 1:
                     fields.pop(name, None)
         return orjson.dumps(fields)
+
+    def hosted_uses(self, target: Target) -> int:
+        """How often it may use what a target charges by the use. None of it is said to one of
+        another dialect."""
+        return 0 if target.name in self.said else self.searches
+
+    def can_ask(self, target: Target) -> bool:
+        """Whether it can be said to a target."""
+        wire = self.endpoint.wire
+        return target.speaking(wire).wire == wire or target.name in self.said
 
     def changed(self, changes: Changes) -> Changes:
         """Those of the changes that make a difference to what the caller has sent."""
@@ -85,13 +117,15 @@ class Request:
             if fields.get(name) is not None and (name != "temperature" or fields[name] != 1)
         }
 
-    def unbounded(
-        self, image_allowance: int | None, audio_allowance: int | None
-    ) -> tuple[str, str] | None:
-        """The field whose cost has no bound, with the reason, where there is one."""
+    def unbounded(self, target: Target) -> tuple[str, str] | None:
+        """The field whose cost at a target has no bound, with the reason, where there is one."""
+        image_allowance, audio_allowance = target.image_allowance, target.audio_allowance
+        said_elsewhere = target.name in self.said
         fields = self.fields
         if not self.has_parts and _COSTLY.isdisjoint(fields):
             return None
+        if self.endpoint.wire in NATIVE_READERS:
+            return self._native_unbounded(image_allowance, hosted=not said_elsewhere)
         for name in _UNKNOWN_COST:
             if fields.get(name) is not None:
                 return name, "what it costs cannot be known before the call"
@@ -122,6 +156,20 @@ class Request:
                     f"messages[{number}].content",
                     f"a part of type {kind} has no bound in tokens",
                 )
+        return None
+
+    def _native_unbounded(
+        self, image_allowance: int | None, *, hosted: bool
+    ) -> tuple[str, str] | None:
+        """The same in a dialect of its own, where only images, files and hosted tools are looked
+        for: those that have no price by the use. A call that is made elsewhere has none of
+        them."""
+        unpriced = hosted_tool(self.fields) if hosted else None
+        if unpriced is not None:
+            field, kind = unpriced
+            return field, f"{kind} runs at the provider, and its price per use is not known"
+        if self.images and image_allowance is None:
+            return "images", "an image or a file has no bound in tokens without image_allowance"
         return None
 
     def count_media(self) -> None:
@@ -180,11 +228,33 @@ def read_request(endpoint: Endpoint, raw: bytes) -> Request:
     if not isinstance(model, str) or not model or len(model) > 300 or not model.isprintable():
         raise _invalid("model", "the name of a model, such as local:smollm2", model)
     request = Request(endpoint, raw, fields, model)
-    if endpoint.is_chat:
+    if endpoint is Endpoint.COMPLETIONS:
+        _read_completion(request, fields)
+    elif endpoint.wire in NATIVE_READERS:
+        NATIVE_READERS[endpoint.wire](request, fields)
+        count_media(request)
+        request.searches = searches(request)
+    elif endpoint.is_chat:
         _read_chat(request, fields)
+    elif endpoint is Endpoint.RERANK:
+        _read_rerank(fields)
     elif not _is_embedding_input(fields.get("input")):
         raise _invalid("input", "a text, a list of texts, or tokens", fields.get("input"))
     return request
+
+
+def _read_completion(request: Request, fields: dict[str, Any]) -> None:
+    if not isinstance(fields.get("prompt"), str | list) or not fields["prompt"]:
+        raise _invalid("prompt", "a text", fields.get("prompt"))
+    _read_options(request, fields)
+
+
+def _read_rerank(fields: dict[str, Any]) -> None:
+    if not isinstance(fields.get("query"), str) or not fields["query"]:
+        raise _invalid("query", "a text", fields.get("query"))
+    documents = fields.get("documents")
+    if not isinstance(documents, list) or not documents:
+        raise _invalid("documents", "a list of texts", documents)
 
 
 def check_limit(request: Request, targets: Sequence[Target]) -> None:
@@ -212,6 +282,12 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
             pass
         if _has_parts(number, message):
             request.has_parts = True
+    _read_options(request, fields)
+    if request.has_parts:
+        request.count_media()
+
+
+def _read_options(request: Request, fields: dict[str, Any]) -> None:
     for name, value in fields.items():
         if name in _OPTIONAL and value is not None:
             types, within, what = _OPTIONAL[name]
@@ -222,8 +298,6 @@ def _read_chat(request: Request, fields: dict[str, Any]) -> None:
                 if name in _LIMITS and type(value) is int and value == -1:
                     continue  # Whether the model's server knows it is seen when it is found.
                 raise _invalid(name, what, value)
-    if request.has_parts:
-        request.count_media()
     request.choices = fields.get("n") or 1
     limit, other = fields.get("max_tokens"), fields.get("max_completion_tokens")
     if limit == -1 or other == -1:
@@ -273,12 +347,19 @@ _OPTIONAL: Final[dict[str, tuple[tuple[type, ...], tuple[int, int] | None, str]]
 
 
 def refuse_tokens(request: Request) -> None:
-    """Check that what is to be embedded is text. Tokens are the numbers of a vocabulary that the
-    client chose (OpenAI's, as a rule); in another model's they mean other words.
+    """Check that an embedded model can do it: none reranks, and what is to be embedded must be
+    text. Tokens are the numbers of a vocabulary that the client chose (OpenAI's, as a rule); in
+    another model's they mean other words.
 
     Raises:
         ApiError: 400.
     """
+    if request.endpoint is Endpoint.RERANK:
+        raise ApiError(
+            404, "not_offered", f"noria does not offer reranking by {request.model}: ask a model "
+            "of a provider that has it.",
+            param="model",
+        )  # fmt: skip
     given = request.fields["input"]
     if isinstance(given, list) and not all(isinstance(one, str) for one in given):
         raise ApiError(

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from noria.errors import ApiError
 from noria.models import Price
 from noria.store import BudgetRow
 
-__all__ = ["CostBound", "Hold", "WindowLease"]
+__all__ = ["SHORT_REPLY_TOKENS", "CostBound", "Hold", "WindowLease"]
+
+_SHARE: Final = 8
+SHORT_REPLY_TOKENS: Final = 1024
+"""What a call that sets no limit holds at least, and all that it holds where nothing bounds it."""
 
 
 @dataclass(slots=True)
@@ -45,6 +51,13 @@ class WindowLease:
     that find enough, or too little elsewhere, do not."""
     refused: tuple[float, int, ApiError] | None = None
     """The last refusal: until when it stands, for which amount and above."""
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+    """Calls that wait for others to end, so that what those held is free."""
+
+    @property
+    def room(self) -> int:
+        """What calls can still be given, as far as this process knows."""
+        return self.free + self.left if self.lease_id else int(self.budget.budget.limit)
 
     @property
     def held(self) -> int:
@@ -56,6 +69,23 @@ class WindowLease:
         return self.left < self.holders * max(self.largest, amount)
 
 
+class Hold:
+    """Money set aside for one attempt, in every budget that applies."""
+
+    __slots__ = ("accounts", "amount", "asked", "limit", "narrow")
+
+    def __init__(self, amount: int, limit: int, accounts: Sequence[WindowLease] = ()) -> None:
+        self.amount = amount
+        self.limit = limit
+        """The reply's limit that the amount pays for."""
+        self.accounts = accounts
+        self.asked = limit
+        """The reply's limit that the target is asked for; where it is more than what the amount
+        pays for, the hold grows while the reply is written."""
+        self.narrow = False
+        """Whether money is scarce, so that what comes of the call is worth learning from."""
+
+
 @dataclass(slots=True)
 class CostBound:
     """What a call could cost: its price, the most prompt tokens, and the reply's limit."""
@@ -63,28 +93,40 @@ class CostBound:
     price: Price | None
     prompt: int
     limit: int
+    """Of each choice, that is to be held."""
     choices: int
     seconds: float
+    fixed: int = 0
+    """Of what is paid by the use, the most, in nano-dollars."""
+    asked: int = 0
+    """The reply's limit that the target is asked for, where a part of it is held at first."""
+    narrow: bool = False
+    """Whether the budgets have little room for it."""
 
     def amount(self, limit: int) -> int:
         """The most that the call costs with this limit for each choice, in nano-dollars."""
         if self.price is None:
             return 0
-        return self.price.bound(self.prompt, limit * self.choices, self.seconds)
+        return self.fixed + self.price.bound(self.prompt, limit * self.choices, self.seconds)
 
     def limit_within(self, nano: int) -> int:
         """The largest limit for each choice that fits into an amount."""
         assert self.price is not None
-        return min(self.limit, self.price.affordable_output(nano, self.prompt) // self.choices)
+        affordable = self.price.affordable_output(nano - self.fixed, self.prompt)
+        return min(self.limit, affordable // self.choices)
 
+    def on(self, hold: Hold) -> Hold:
+        """Tell a hold what it was made for. One with a lower limit than was wished for pays for
+        the whole reply."""
+        hold.narrow = self.narrow
+        if hold.limit == self.limit:
+            hold.asked = self.asked
+        return hold
 
-class Hold:
-    """Money set aside for one attempt, in every budget that applies."""
-
-    __slots__ = ("accounts", "amount", "limit")
-
-    def __init__(self, amount: int, limit: int, accounts: Sequence[WindowLease] = ()) -> None:
-        self.amount = amount
-        self.limit = limit
-        """The reply's limit that the amount pays for."""
-        self.accounts = accounts
+    def share_of(self, accounts: Sequence[WindowLease], limit: int) -> int:
+        """The limit of a call that sets none: what a part of the money that is left pays for, and
+        a short reply at least, so that one call does not take what others need."""
+        assert self.price is not None
+        room = min(account.room for account in accounts) // _SHARE
+        share = self.price.affordable_output(room - self.fixed, self.prompt) // self.choices
+        return min(limit, max(share, SHORT_REPLY_TOKENS))

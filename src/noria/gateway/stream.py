@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
+import orjson
+
+from noria.errors import ApiError
 from noria.gateway.stream_scan import plain_delta_prefix
 from noria.models import usage_of
 from noria.models.completion import written_in
@@ -21,7 +24,7 @@ from noria.models.wire import BOM, CARRIAGE_RETURN, LINE_FEED, data_of, read_jso
 from noria.models.wire import events as data_of_events
 from noria.types import Usage
 
-__all__ = ["StreamRelay", "Written"]
+__all__ = ["StreamRelay", "StreamTranslation", "Written"]
 
 _MOST_EVENT_BYTES: Final = 4 * 1024 * 1024
 _DONE: Final = b"data: [DONE]\n\n"
@@ -29,6 +32,19 @@ _DONE_TEXTS: Final = (b"[DONE]", b'"[DONE]"')
 _OTHER_LINES: Final = (b":", b"event:", b"id:", b"retry:")
 _FIELDS: Final = re.compile(rb"(?:[A-Za-z][\w.-]*(?::[^\n]*)?(?:\n|$))+")
 """Lines that are fields, whatever their names."""
+
+
+class StreamTranslation(Protocol):
+    """Says a stream in another dialect as it comes."""
+
+    def feed(self, events: bytes) -> bytes:
+        """Whole events in the caller's dialect."""
+
+    def end(self, events: bytes) -> bytes:
+        """The last events, and what ends a stream in the caller's dialect."""
+
+    def broken(self, error: ApiError) -> bytes:
+        """What a caller in mid-stream is told when the rest will not come."""
 
 
 class StreamRelay:
@@ -61,6 +77,9 @@ class StreamRelay:
         """What broke it, when the upstream itself said so or sent what is no event."""
         self.refusal: Refusal | None = None
         """The upstream's own words, where it said so."""
+        self.into: StreamTranslation | None = None
+        """What says it in the caller's dialect, where that is another."""
+        self._counted = self._most_tokens = 0
 
     @property
     def complete(self) -> bool:
@@ -90,7 +109,7 @@ class StreamRelay:
             events = events[len(BOM) :]
         passed = self._look(events)
         self.kept.append(events if self.error is None else events[: self._broken_at])
-        return passed
+        return passed if self.into is None else self.into.feed(passed)
 
     def end(self) -> None:
         """The upstream's answer is over. Without `[DONE]` it counts if every choice finished."""
@@ -109,13 +128,13 @@ class StreamRelay:
             if self.over:
                 return
         self.over = True
-        if self.written().finished < self._choices:
+        if len(self.written().finished) < self._choices:
             self.error = "The upstream server's stream ended before the answer did."
 
     @property
     def last_bytes(self) -> bytes:
         """The `[DONE]` event, sent after the end record is durable, with what came beside it."""
-        return self._rest + _DONE
+        return self._rest + _DONE if self.into is None else self.into.end(self._rest)
 
     def _unix_lines(self, data: bytes) -> bytes:
         """The same with lines that end as most do: CRLF and CR end lines too."""
@@ -123,6 +142,34 @@ class StreamRelay:
             data = data[1:]
         self._after_return = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+
+    def cut(self) -> bytes:
+        """End it here, as a provider does at the limit. Gives what is to go to the caller."""
+        written = self.written()
+        self.over = True
+        chunk = {
+            **written.head,
+            "choices": [
+                {"index": index, "delta": {}, "finish_reason": "length"}
+                for index in range(self._choices)
+                if index not in written.finished
+            ],
+        }
+        last = b"data: %b\n\n" % orjson.dumps(chunk)
+        self.kept.append(last)
+        return last if self.into is None else self.into.feed(last)
+
+    def broken(self, error: ApiError) -> bytes:
+        """What a caller in mid-stream is told when the rest will not come."""
+        if self.into is not None:
+            return self.into.broken(error)
+        return b"data: %b\n\n" % orjson.dumps(error.body())
+
+    def most_tokens(self) -> int:
+        """The most tokens that can have been written so far: each has at least a byte."""
+        fresh, self._counted = self.kept[self._counted :], len(self.kept)
+        self._most_tokens += Written.of(fresh).text_bytes
+        return self._most_tokens
 
     def written(self) -> Written:
         """What the stream has given so far."""
@@ -205,8 +252,10 @@ class Written:
     pieces: int = 0
     """Events that carried a part of an answer."""
     text_bytes: int = 0
-    finished: int = 0
-    """Choices that came to their end."""
+    finished: set[int] = field(default_factory=set)
+    """The indices of the choices that came to their end."""
+    head: dict[str, Any] = field(default_factory=dict)
+    """What each event says beside its choices."""
 
     @classmethod
     def of(cls, events: Iterable[bytes]) -> Written:
@@ -218,11 +267,17 @@ class Written:
             except ValueError:
                 continue
             choices = chunk.get("choices") if isinstance(chunk, dict) else None
-            for choice in choices if isinstance(choices, list) else ():
+            for place, choice in enumerate(choices if isinstance(choices, list) else ()):
                 text = _generated(choice)
                 written.pieces += bool(text)
                 written.text_bytes += len(text.encode("utf-8", "replace"))
-                written.finished += bool(isinstance(choice, dict) and choice.get("finish_reason"))
+                if isinstance(choice, dict) and choice.get("finish_reason"):
+                    index = choice.get("index")
+                    written.finished.add(index if isinstance(index, int) else place)
+            if choices and not written.head:
+                written.head = {
+                    name: value for name, value in chunk.items() if name not in ("choices", "usage")
+                }
         return written
 
 

@@ -45,9 +45,9 @@ class ConnectionPool:
         self._prefix = b" " + upstream.prefix.encode()
         self._head = b" HTTP/1.1\r\n" + b"\r\n".join(lines)
 
-    def request(self, method: bytes, path: bytes, body: bytes) -> bytes:
-        """The bytes of one request."""
-        length = b"%d\r\n\r\n" % len(body)
+    def request(self, method: bytes, path: bytes, body: bytes, extra: bytes = b"") -> bytes:
+        """The bytes of one request; `extra` are header lines of its own, each with its end."""
+        length = b"%d\r\n%b\r\n" % (len(body), extra)
         return b"".join((method, self._prefix, path, self._head, length, body))
 
     def take(self) -> ClientConnection | None:
@@ -117,6 +117,7 @@ class HTTPClient:
         on_end: Callable[[UpstreamFailure | None], None],
         *,
         fresh: bool = False,
+        extra: bytes = b"",
     ) -> Exchange:
         """Send one request, over an idle connection or over a new one as soon as it is open.
 
@@ -130,6 +131,7 @@ class HTTPClient:
             on_end: called once, when the answer is complete or will not be; not before this
                 returns.
             fresh: do not use a connection that was used before.
+            extra: further header lines, each with its end.
 
         Raises:
             RealRequestForbidden: it would leave this machine and that is switched off.
@@ -139,7 +141,7 @@ class HTTPClient:
             _forbid_real(upstream)
             pool = self._pools[upstream] = ConnectionPool(upstream, self._routing, self._active)
         exchange = Exchange(on_stream, on_end)
-        data = pool.request(method, path, body)
+        data = pool.request(method, path, body, extra)
         link = None if fresh else pool.take()
         if link is not None:
             link.send(data, exchange)

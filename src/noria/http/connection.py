@@ -143,7 +143,8 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
                     self.deadline = self._reception.now() + self._awaited_seconds
                 self._go_on_arriving(len(data))
         except ApiError as refusal:
-            self._refuse_connection(refusal)
+            begun = self._part > 1 and not self._head_open
+            self._refuse_connection(refusal, self._incoming if begun else None)
         except httptools.HttpParserUpgrade as upgrade:
             # A client that offers another protocol is answered in this one. llhttp takes what
             # follows the headers for the other protocol: it is given them again, without the offer.
@@ -282,7 +283,7 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         try:
             await asking
         except ApiError as refusal:
-            self._refuse_connection(refusal)
+            self._refuse_connection(refusal, self._incoming)
             return
         finally:
             self._admission = None
@@ -411,8 +412,9 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         if self._transport is not None:
             self._transport.close()
 
-    def _refuse_connection(self, error: ApiError) -> None:
-        """Answer what cannot be parsed, after which the connection cannot be used."""
+    def _refuse_connection(self, error: ApiError, incoming: HTTPRequest | None = None) -> None:
+        """Answer what cannot be parsed or is not taken, after which the connection cannot be
+        used."""
         self._closing = True
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -420,7 +422,8 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         if self._current is not None:
             self._refused = error  # What came before it is answered first.
             return
-        self.send(error.status, _error_headers(error), orjson.dumps(error.body()), close=True)
+        body = self._reception.explain(incoming, error)
+        self.send(error.status, _error_headers(error), orjson.dumps(body), close=True)
         transport.close()
 
     # ResponseSink
@@ -430,7 +433,8 @@ class ServerConnection(asyncio.Protocol, ResponseSink):
         self.done()
 
     def fail(self, headers: Headers, error: ApiError) -> None:
-        self.send(error.status, _error_headers(error) + headers, orjson.dumps(error.body()))
+        body = self._reception.explain(self._current, error)
+        self.send(error.status, _error_headers(error) + headers, orjson.dumps(body))
         self.done()
 
     def begin(self, headers: Headers, flow: Flow) -> None:

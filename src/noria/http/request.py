@@ -14,6 +14,8 @@ from noria.headers import header_line
 
 __all__ = ["HTTPRequest", "RequestLimits", "too_large"]
 
+_KEYS: Final = (b"x-api-key", b"x-goog-api-key", b"api-key")
+"""Where a key is sent that is no bearer token."""
 _KEEPING: Final = frozenset((b"connection", b"proxy-connection"))
 """Where a client says whether the connection is to be kept."""
 
@@ -112,13 +114,17 @@ class HTTPRequest:
 
     def credential(self) -> bytes | None:
         """What says who is asking, as an `Authorization` header has it. Some clients send their
-        key in `x-api-key` (Anthropic's) or in `api-key` (Azure's)."""
+        key in `x-api-key` (Anthropic's), `x-goog-api-key` (Google's) or `api-key` (Azure's), and
+        one in `x-noria-key` leaves the others to what is asked for."""
         values = self._values
         given = values.get(b"authorization")
+        if b"x-noria-key" in values:
+            return b"Bearer " + values[b"x-noria-key"]
         if given is None:
-            secret = values.get(b"x-api-key") or values.get(b"api-key")
-            if secret:
-                return b"Bearer " + secret
+            for name in _KEYS:
+                secret = values.get(name)
+                if secret:
+                    return b"Bearer " + secret
         return given
 
     def has_any(self, names: Iterable[bytes]) -> bool:

@@ -7,7 +7,7 @@ import resource
 import socket
 from collections.abc import Awaitable
 from itertools import islice
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from noria.config import Config
 from noria.errors import ApiError
@@ -38,6 +38,9 @@ class Handler(Protocol):
             ApiError: it is refused at once.
         """
 
+    def explain(self, incoming: HTTPRequest | None, error: ApiError) -> dict[str, Any]:
+        """What a client is told of a failure, in its own dialect."""
+
 
 class HTTPServer:
     """Accepts connections and gives each request to who answers it.
@@ -51,6 +54,7 @@ class HTTPServer:
         self.bounds = RequestLimits.of(config.limits)
         self.take = answerer.take
         self.admit = answerer.admit
+        self.explain = answerer.explain
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # Without a file left for it, a connection could not even be refused.
         self._most_lanes = max(1, min(config.limits.connections, soft - _FILES_FOR_OTHERS))

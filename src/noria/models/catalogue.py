@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -26,10 +27,12 @@ from noria.models.prices import (
     listed_price,
     overridden_price,
 )
-from noria.models.providers import KNOWN, Providers
+from noria.models.providers import KNOWN, Providers, maker_of
+from noria.models.reply_limits import reply_limit
 from noria.types import Label
 
 __all__ = [
+    "CLAUDE_ALIAS",
     "UNLISTED",
     "Capabilities",
     "Catalogue",
@@ -55,7 +58,7 @@ class Capabilities:
 
 
 class Upstream(NamedTuple):
-    """A server that speaks OpenAI's wire. Requests go to `prefix` + `/chat/completions`.
+    """A server, and what is spoken to it. Requests go to `prefix` + the path of its wire.
 
     A tuple: each call finds the server's connections by it, and a tuple is hashed in C.
     """
@@ -67,6 +70,8 @@ class Upstream(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...]
     usage_in_stream: bool
     """Whether the server accepts `stream_options.include_usage`."""
+    wire: str = "chat"
+    """What it speaks, by the name that `[providers.NAME] wire` has for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,20 @@ class Target:
     rpm: int | None
     label: Label = Label.PUBLIC
     """The highest label of what it learned from: a caller's clearance must reach it."""
+    reply_limit: int | None = None
+    """The most tokens that it writes in one reply; None where nobody knows."""
+    hides_reasoning: bool = False
+    """Whether it generates, and charges for, tokens that no stream shows."""
+    others: tuple[Upstream, ...] = ()
+    """Where it is reached by other wires than `upstream`'s."""
+
+    def speaking(self, wire: str) -> Upstream:
+        """Where it is reached for a caller of a wire: by the same, where it speaks that."""
+        if self.upstream.wire != wire:
+            for other in self.others:
+                if other.wire == wire:
+                    return other
+        return self.upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +128,11 @@ class Route:
     label: Label = Label.PUBLIC
     """The highest of the targets' labels: a caller's clearance must reach it."""
 
+    @property
+    def foreign(self) -> bool:
+        """Whether one of the targets does not speak OpenAI's chat."""
+        return any(target.speaking("chat").wire != "chat" for target in self.targets)
+
 
 class EngineDirectory(Protocol):
     """Knows where the embedded engines listen."""
@@ -119,8 +143,13 @@ class EngineDirectory(Protocol):
 
 _NOT_RUNNING = Upstream(False, "127.0.0.1", 0, "/v1", (), usage_in_stream=True)
 _FREE = TokenPrice((Rates(0, 0, 0, 0, 0, 0),))
+CLAUDE_ALIAS = "claude/"
+"""Claude Code lists the models of a gateway whose names have "claude" in them, and no others."""
 UNLISTED = "(unlisted)"
 """The one name in sums of all models that there are not."""
+_HIDES_REASONING = re.compile(r"(?:^|[/.])(?:o[134](?:-|$)|gpt-5(?!\S*-chat)|codex)")
+_CREDENTIALS = {"messages": ("x-api-key", "{}"), "gemini": ("x-goog-api-key", "{}")}
+"""How a key is shown, where that is not as a bearer token."""
 _MOST_REMEMBERED = 10_000
 """Names of hosted models, which callers make up as they like."""
 _TEMPLATE_TOKENS = 256
@@ -166,6 +195,18 @@ class Catalogue:
         if name in self._config.prices or name in self._config.models or name in self.names():
             return None
         return f"{name.partition(':')[0]}:{UNLISTED}"
+
+    def full_name(self, name: str) -> str:
+        """The name of a model that was asked for by another: a well-known one without its
+        provider (`gpt-5.4`, `models/gemini-3-pro`), or one that a client lists only because it
+        begins with `claude/`."""
+        if name in self._config.models:
+            return name
+        name = name.removeprefix("models/").removeprefix(CLAUDE_ALIAS)
+        if ":" in name or name in self._config.models:
+            return name
+        provider = maker_of(name)
+        return f"{provider}:{name}" if provider is not None else name
 
     def resolve(self, name: str) -> Route:
         """Find what a name stands for. The first call for a hosted model reads the price table.
@@ -267,6 +308,7 @@ class Catalogue:
             concurrency=None,
             rpm=None,
             label=card.label,
+            reply_limit=min(card.context, self._config.engines.context),
         )
 
     def _make_target(self, name: str, provider: str, model: str, settings: Provider) -> Target:
@@ -279,11 +321,15 @@ class Catalogue:
         elif known and provider not in self._config.providers:
             price = _FREE
         embedding = "embed" in model
+        upstream, *others = self._reach(settings)
+        if known and provider not in self._config.providers:
+            for wire, base in known.natives.items():
+                others += self._reach(settings.model_copy(update={"wire": wire, "base_url": base}))
         return Target(
             name,
             provider,
             model,
-            upstream=self._reach(settings),
+            upstream=upstream,
             price=overridden_price(override) if override else price,
             clearance=settings.clearance,
             local=False,
@@ -293,23 +339,36 @@ class Catalogue:
             capabilities=Capabilities(chat=not embedding, embeddings=embedding, context=context),
             concurrency=settings.concurrency,
             rpm=settings.rpm,
+            reply_limit=settings.reply_limit or reply_limit(model, context),
+            hides_reasoning=_HIDES_REASONING.search(model) is not None,
+            others=tuple(others),
         )
 
-    def _reach(self, provider: Provider) -> Upstream:
+    def _reach(self, provider: Provider) -> list[Upstream]:
+        """Where a provider is reached, by each wire that it speaks."""
         url = urlsplit(provider.base_url)
         tls = url.scheme == "https"
         key = self._environ.get(provider.api_key_env or "")
-        headers = dict(provider.headers)
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        return Upstream(
-            tls=tls,
-            host=url.hostname or "",
-            port=url.port or (443 if tls else 80),
-            prefix=url.path.rstrip("/"),
-            headers=tuple((k.encode("ascii"), v.encode("latin-1")) for k, v in headers.items()),
-            usage_in_stream=provider.usage_in_stream,
-        )
+        found = []
+        for wire in provider.wires:
+            headers = dict(provider.headers)
+            if key:
+                name, said = _CREDENTIALS.get(wire, ("Authorization", "Bearer {}"))
+                headers[name] = said.format(key)
+            found.append(
+                Upstream(
+                    tls=tls,
+                    host=url.hostname or "",
+                    port=url.port or (443 if tls else 80),
+                    prefix=url.path.rstrip("/"),
+                    headers=tuple(
+                        (k.encode("ascii"), v.encode("latin-1")) for k, v in headers.items()
+                    ),
+                    usage_in_stream=provider.usage_in_stream,
+                    wire=wire,
+                )
+            )
+        return found
 
     def _problem(self, name: str) -> str | None:
         """Why there is no target of this name, with the nearest names; None where there is."""

@@ -26,15 +26,25 @@ class _Text:
         self.pieces = [*pieces]
 
 
-def assemble(sse: bytes) -> bytes:
-    """Make the one `chat.completion` that a recorded stream of chunks spells out.
+def assemble(body: bytes, wire: str = "chat", part: str = "stream") -> bytes:
+    """Make the one `chat.completion` that a recorded stream of chunks spells out, or one body in
+    OpenAI's chat of what was recorded in another dialect.
 
     An error in mid-stream stands under `error`; what cannot be read is left out.
+
+    Args:
+        body: as it was recorded.
+        wire: its dialect.
+        part: `request`, `reply`, or `stream` for the events of an answer.
 
     Raises:
         ValueError: there is not one readable chunk.
     """
-    chunks = [chunk for chunk in _parsed(list(events(sse))) if isinstance(chunk, dict)]
+    if wire != "chat" or part != "stream":
+        from noria.models.translation.recorded import in_chat
+
+        return in_chat(body, wire, part)
+    chunks = [chunk for chunk in _parsed(list(events(body))) if isinstance(chunk, dict)]
     if not chunks:
         raise ValueError("the stream holds no readable chunk")
     return orjson.dumps(join(chunks))

@@ -1,4 +1,5 @@
-"""The hosted and self-hosted servers that noria knows by name. All of them speak OpenAI's wire.
+"""The hosted and self-hosted servers that noria knows by name. All of them speak OpenAI's chat
+wire, and some another beside.
 
 Any other is four lines under `[providers.NAME]` in `noria.toml`, which also replaces one of these,
 or comes with a plugin.
@@ -7,13 +8,15 @@ or comes with a plugin.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from noria.config import Config, PriceOverride, Provider
 from noria.errors import ConfigError
 
-__all__ = ["KNOWN", "AddedProvider", "KnownProvider", "Providers"]
+__all__ = ["KNOWN", "AddedProvider", "KnownProvider", "Providers", "maker_of"]
 
 log = logging.getLogger("noria.models")
 
@@ -27,6 +30,8 @@ class KnownProvider:
     """The environment variable under which everybody keeps this key; None where none is needed."""
     price_list: str | None
     """The provider's id in `genai-prices`; None for servers on this machine, which are free."""
+    natives: Mapping[str, str] = field(default_factory=dict)
+    """What else it speaks: by wire, where the paths of that begin."""
 
     @property
     def settings(self) -> Provider:
@@ -51,10 +56,23 @@ class AddedProvider:
 
 
 KNOWN = {
-    "openai": KnownProvider("https://api.openai.com/v1", "OPENAI_API_KEY", "openai"),
-    "anthropic": KnownProvider("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY", "anthropic"),
+    "openai": KnownProvider(
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        "openai",
+        {"responses": "https://api.openai.com/v1"},
+    ),
+    "anthropic": KnownProvider(
+        "https://api.anthropic.com/v1",
+        "ANTHROPIC_API_KEY",
+        "anthropic",
+        {"messages": "https://api.anthropic.com/v1"},
+    ),
     "gemini": KnownProvider(
-        "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY", "google"
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        "google",
+        {"gemini": "https://generativelanguage.googleapis.com/v1beta"},
     ),
     "groq": KnownProvider("https://api.groq.com/openai/v1", "GROQ_API_KEY", "groq"),
     "mistral": KnownProvider("https://api.mistral.ai/v1", "MISTRAL_API_KEY", "mistral"),
@@ -74,6 +92,28 @@ KNOWN = {
     "llamacpp": KnownProvider("http://127.0.0.1:8080/v1", None, None),
     "lmstudio": KnownProvider("http://127.0.0.1:1234/v1", None, None),
 }
+
+_MAKERS: Final = tuple(
+    (re.compile(pattern), provider)
+    for pattern, provider in (
+        (r"claude-", "anthropic"),
+        (r"(?:chatgpt|gpt|codex|text-embedding)-|o[134](?:-|$)", "openai"),
+        (r"gemini-", "gemini"),
+        (r"(?:mistral|ministral|magistral|codestral|devstral|pixtral)-", "mistral"),
+        (r"deepseek-(?:chat|reasoner)$", "deepseek"),
+        (r"grok-", "xai"),
+        (r"command-", "cohere"),
+        (r"sonar(?:-|$)", "perplexity"),
+    )
+)
+"""Whose a model is, where its name alone tells and its maker serves it. `gpt-oss` is anybody's."""
+
+
+def maker_of(model: str) -> str | None:
+    """The provider of a model that is asked for by its bare name; None where it is not plain."""
+    if model.startswith("gpt-oss"):
+        return None
+    return next((provider for known, provider in _MAKERS if known.match(model)), None)
 
 
 class Providers:

@@ -20,13 +20,20 @@ from noria import __version__
 from noria.errors import ApiError, internal_error
 from noria.gateway.call import Call
 from noria.gateway.core import Gateway, may_use
+from noria.gateway.dialects import error_body
+from noria.gateway.passing import Passing
 from noria.http.asgi import ASGIApp, run_asgi
 from noria.http.connection import Cancellable, ServerConnection
 from noria.http.request import HTTPRequest, too_large
 from noria.http.sink import Headers
+from noria.http.unpacking import unpacked
 from noria.ids import new_span_id, new_trace_id
 from noria.models.endpoint import Endpoint
+from noria.server.listing import described, listing
+from noria.server.offers import Asked, not_offered, wire_of
+from noria.server.tokens import count_tokens
 from noria.store import Key
+from noria.tracing.agents import SESSION_HEADERS, AgentSession, Sessions
 from noria.tracing.headers import CONTEXT_HEADERS, context_from_headers
 
 __all__ = ["Router"]
@@ -34,11 +41,16 @@ __all__ = ["Router"]
 log = logging.getLogger("noria.door")
 
 SESSION_COOKIE = "noria_session"
-_CALLS: Final = {b"/v1" + endpoint.path: endpoint for endpoint in Endpoint}
-_UNUSUAL: Final = (*CONTEXT_HEADERS, b"content-encoding")
+_AT_ONCE: Final = {
+    b"/v1" + endpoint.path: endpoint for endpoint in (Endpoint.CHAT, Endpoint.EMBEDDINGS)
+}
+_UNUSUAL: Final = (
+    *CONTEXT_HEADERS, *SESSION_HEADERS, b"content-encoding", b"x-noria-key"
+)  # fmt: skip
 """Headers with which a call of a model is more than its key and its body."""
+_MODELS: Final = (b"/v1/models", b"/v1beta/models", b"/v1alpha/models")
 _BARE: Final = (
-    b"/chat/completions", b"/embeddings", b"/completions", b"/responses", b"/messages",
+    b"/chat/completions", b"/embeddings", b"/completions", b"/responses", b"/messages", b"/rerank",
     b"/moderations", b"/audio", b"/images", b"/files", b"/batches",
 )  # fmt: skip
 """Where clients ask whose base address lacks `/v1`."""
@@ -83,11 +95,13 @@ class Router:
         self._pages: ASGIApp | None = None
         self._metrics = metrics
         self._engines = engines
+        self._sessions = Sessions()
+        self._most_body_bytes = gateway.config.limits.body_bytes
         self._started = time.monotonic()
 
     def take(self, incoming: HTTPRequest, lane: ServerConnection) -> Cancellable | None:
         """Begin to answer one request: a call of a model by a known key at once, without a task."""
-        endpoint = _CALLS.get(incoming.target)
+        endpoint = _AT_ONCE.get(incoming.target)
         credential = incoming.credential()
         if self._origins:
             lane.extra = self._shared(incoming)
@@ -122,6 +136,8 @@ class Router:
         if credential is not None and self.gateway.keys.recall(credential) is not None:
             return None
         path = incoming.target.partition(b"?")[0]
+        if credential is None:
+            credential = _credential(incoming)
         if credential is not None or _is_api(incoming.method, path) or _session(incoming):
             if _lacks_version(path, credential) or path == b"/mcp/":
                 raise self._nowhere(incoming, path)
@@ -130,6 +146,12 @@ class Router:
         if length is None or int(length) > _FORM_BYTES:
             raise too_large(_FORM_BYTES)
         return None
+
+    def explain(self, incoming: HTTPRequest | None, error: ApiError) -> dict[str, Any]:
+        """What a client is told of a failure, in its own dialect."""
+        if incoming is None:
+            return error.body()
+        return error_body(wire_of(incoming, incoming.target.partition(b"?")[0]), error)
 
     def _shared(self, incoming: HTTPRequest) -> Headers:
         """What lets a page of another origin read an answer, where that origin is let in."""
@@ -188,37 +210,37 @@ class Router:
         """Answer any request."""
         try:
             path = incoming.target.partition(b"?")[0]
-            endpoint = _CALLS.get(path)
-            if endpoint is None or incoming.method != b"POST":
+            asked = Asked.of(incoming, path)
+            if asked is None or incoming.method != b"POST":
                 lane.extra = [*lane.extra, (b"x-request-id", new_trace_id(new_span_id()).encode())]
             if incoming.method == b"OPTIONS" and self._origins and _is_open_to_pages(path):
                 self._preflight(incoming, lane)
             elif incoming.header(b"sec-websocket-key") is not None:
                 message = "WebSockets are not served here; send the same as a POST over HTTP."
                 lane.fail([(b"upgrade", b"HTTP/1.1")], ApiError(426, "upgrade_required", message))
-            elif endpoint is not None:
+            elif asked is not None:
                 if incoming.method != b"POST":
                     raise _not_allowed(incoming, b"POST")
-                key = await self._authenticate(incoming, incoming.credential())
+                key = await self._authenticate(incoming, _credential(incoming))
                 if not lane.known:
                     lane.show_key()
-                coding = incoming.header(b"content-encoding")
-                if coding is not None and coding.lower() != b"identity":
-                    raise ApiError(
-                        415, "unsupported_media_type",
-                        "The body of a call must not be packed: send it without Content-Encoding.",
-                        param="content-encoding",
-                    )  # fmt: skip
-                context = await context_from_headers(self.gateway, key, incoming.header)
-                await self.gateway.call(endpoint, key, incoming.content(), lane, context)
+                await self._call(asked, key, incoming, lane)
             elif path == b"/health":
                 lane.answer([(b"cache-control", b"no-store")], orjson.dumps(self._health()))
             elif path == b"/metrics":
                 text = await asyncio.to_thread(self._metrics)
                 lane.send(200, [(b"content-type", b"text/plain; version=0.0.4")], text)
                 lane.done()
-            elif path == b"/v1/models" or path.startswith(b"/v1/models/"):
+            elif (refusal := not_offered(path)) is not None:
+                await self._authenticate(incoming, _credential(incoming))
+                raise refusal
+            elif path.startswith(_MODELS) and (
+                path in _MODELS or path.startswith(tuple(one + b"/" for one in _MODELS))
+            ):
                 await self._list_models(path, incoming, lane)
+            elif path == b"/" and incoming.method == b"HEAD":
+                lane.send(200, [], b"")  # as agents ask whether anybody is here
+                lane.done()
             elif (
                 _lacks_version(path, incoming.credential())
                 or path == b"/mcp/"
@@ -250,28 +272,48 @@ class Router:
         except Exception:  # noqa: BLE001 - it is logged
             self._give_up(incoming, lane)
 
+    async def _call(
+        self, asked: Asked, key: Key, incoming: HTTPRequest, lane: ServerConnection
+    ) -> None:
+        """Answer a call of a model."""
+        raw = unpacked(
+            incoming.content(), incoming.header(b"content-encoding"), self._most_body_bytes
+        )
+        if asked.counts:
+            lane.answer([], await count_tokens(self.gateway, key, asked, raw))
+            return
+        context = await context_from_headers(self.gateway, key, incoming.header)
+        if context is None:
+            session = AgentSession.of(incoming.header)
+            if session is not None:
+                context = self._sessions.context(self.gateway, key, session)
+        await self.gateway.call(
+            asked.endpoint, key, asked.named(raw), lane, context, Passing.of(incoming)
+        )
+
     async def _list_models(
         self, path: bytes, incoming: HTTPRequest, lane: ServerConnection
     ) -> None:
         """Which models there are, applications among them."""
         if incoming.method not in (b"GET", b"HEAD"):
             raise _not_allowed(incoming, b"GET")
-        key = await self._authenticate(incoming, incoming.credential())
+        key = await self._authenticate(incoming, _credential(incoming))
         catalogue, applications = self.gateway.catalogue, self.gateway.applications
-        if path == b"/v1/models":
+        wire = wire_of(incoming, path)
+        if path in _MODELS:
             names = catalogue.names() + (applications.names() if applications else [])
             names = [
                 name
                 for name in names
                 if may_use(key, name) and catalogue.label_of(name) <= key.clearance
             ]
-            listing = {"object": "list", "data": [_model(name) for name in names]}
-            lane.answer([], orjson.dumps(listing))
+            lane.answer([], orjson.dumps(listing(wire, names)))
             return
-        name = unquote_to_bytes(path.removeprefix(b"/v1/models/")).decode("utf-8", "replace")
-        if applications is None or applications.find(name) is None:
-            catalogue.resolve(name)
-        lane.answer([], orjson.dumps(_model(name)))
+        name = unquote_to_bytes(path.partition(b"/models/")[2]).decode("utf-8", "replace")
+        full = catalogue.full_name(name)
+        if applications is None or applications.find(full) is None:
+            catalogue.resolve(full)
+        lane.answer([], orjson.dumps(described(wire, name)))
 
     async def _authenticate(self, incoming: HTTPRequest, credential: bytes | None) -> Key:
         keys = self.gateway.keys
@@ -298,7 +340,7 @@ class Router:
 
 def _is_api(method: bytes, path: bytes) -> bool:
     """Whether a request is a program's and not a browser's for a page."""
-    if path.startswith(b"/v1/") or path == b"/mcp":
+    if path.startswith((b"/v1/", b"/v1beta/", b"/v1alpha/")) or path == b"/mcp":
         return True
     if not path.startswith(b"/apps/"):
         return False
@@ -325,12 +367,18 @@ def _lacks_version(path: bytes, credential: bytes | None) -> bool:
 
 def _is_open_to_pages(path: bytes) -> bool:
     """Whether pages of other origins may ask for a path, if theirs is let in."""
-    return path.startswith((b"/v1/", b"/apps/")) or path in (b"/mcp", b"/health")
+    return path.startswith((b"/v1/", b"/v1beta/", b"/apps/")) or path in (b"/mcp", b"/health")
 
 
-def _model(name: str) -> dict[str, Any]:
-    owner = name.partition(":")[0] if ":" in name else "noria"
-    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+def _credential(incoming: HTTPRequest) -> bytes | None:
+    """What says who is asking; Google's clients may say it behind `?`."""
+    credential = incoming.credential()
+    if credential is None:
+        _, _, query = incoming.target.partition(b"?")
+        for field in query.split(b"&"):
+            if field.startswith(b"key="):
+                return b"Bearer " + unquote_to_bytes(field[4:])
+    return credential
 
 
 def _not_allowed(incoming: HTTPRequest, method: bytes) -> ApiError:

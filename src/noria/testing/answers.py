@@ -41,6 +41,9 @@ class _Choice:
 class Chat:
     """The answer to one chat request, plain and as a stream."""
 
+    done = b"data: [DONE]\n\n"
+    """What ends a stream."""
+
     def __init__(self, request: Mapping[str, Any], reply: Reply, *, with_usage: bool = True):
         self.model = str(request.get("model", "fake"))
         self._reply = reply
@@ -85,6 +88,11 @@ class Chat:
         if self._with_usage:
             answer["usage"] = _usage(self.usage)
         return answer
+
+    @staticmethod
+    def framed(event: dict[str, Any]) -> bytes:
+        """An event as it is sent."""
+        return b"data: %b\n\n" % orjson.dumps(event)
 
     def events(self) -> Iterator[tuple[dict[str, Any], int]]:
         """The `chat.completion.chunk` objects, each with the output tokens that it carries."""

@@ -101,13 +101,14 @@ async def stream(chat: Chat, reply: Reply, client: Connection, bill: Bill) -> No
             await asyncio.sleep(reply.delay)
         written += tokens
         bill(Owed(output_tokens=tokens))
-        client.chunk(b"data: %b\n\n" % orjson.dumps(event))
+        client.chunk(chat.framed(event))
         await client.drain()
     if broken_at < len(events):
         await _break_stream(reply, orjson.dumps(events[broken_at][0]), client)
         return
     bill(Owed(output_tokens=chat.usage.output_tokens - written))
-    client.chunk(b"data: [DONE]\n\n")
+    if chat.done:
+        client.chunk(chat.done)
     client.chunk(b"")
 
 

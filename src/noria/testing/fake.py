@@ -1,9 +1,10 @@
-"""A provider without a model: a real HTTP server that speaks OpenAI's wire, on its own thread."""
+"""A provider without a model: a real HTTP server that speaks every wire, on its own thread."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import threading
 from collections import deque
@@ -16,6 +17,7 @@ import orjson
 
 from noria.testing import answers, delivery
 from noria.testing.delivery import Owed
+from noria.testing.dialects import DIALECTS, error_in
 from noria.testing.http import Connection, Request
 from noria.testing.replies import Fault, Reply
 from noria.testing.vectors import embeddings
@@ -48,7 +50,8 @@ _FAULT_STATUS = {Fault.RATE_LIMITED: 429, Fault.SERVER_ERROR: 500, Fault.UNAUTHO
 
 
 class FakeProvider:
-    """Speaks OpenAI's wire on `url` within a `with` block, and remembers what it was asked.
+    """Speaks OpenAI's chat and Responses, Anthropic's Messages and Gemini's generateContent on
+    `url` within a `with` block, and remembers what it was asked.
 
     The answer to a request is the next one of `queue(...)`, else the one of its model in
     `by_model`, else `reply`.
@@ -78,6 +81,10 @@ class FakeProvider:
         self.port = port
         self.by_model: dict[str, Script] = {}
         self.requests: list[Received] = []
+        self.at_once = 0
+        """How many requests are being answered."""
+        self.most_at_once = 0
+        """The most that were at the same time."""
         self._reply: Script = reply or Reply()
         self._queue: deque[Reply] = deque()
         self._owed: dict[str, Owed] = {}
@@ -87,6 +94,8 @@ class FakeProvider:
         self._paths: dict[str, _Respond] = {
             "/v1/chat/completions": self._chat,
             "/v1/embeddings": self._embed,
+            "/v1/messages": partial(self._chat, dialect="messages"),
+            "/v1/responses": partial(self._chat, dialect="responses"),
         }
         self._loop: asyncio.AbstractEventLoop
         self._thread: threading.Thread
@@ -206,6 +215,8 @@ class FakeProvider:
         received = Received(request.method, request.path, request.headers, _parse(request.body))
         with self._changed:
             self.requests.append(received)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             self._changed.notify_all()
         try:
             await self._respond(request, received, connection)
@@ -213,16 +224,22 @@ class FakeProvider:
             received.hung_up = True
             raise
         finally:
+            with self._changed:
+                self.at_once -= 1
             received.done.set()
 
     async def _respond(self, request: Request, received: Received, client: Connection) -> None:
         send = delivery.send
-        token = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if self.api_key is not None and token != self.api_key:
+        if (found := _GEMINI.fullmatch(request.path)) is not None and received.body:
+            received.body = {**received.body, "model": found[1], "stream": found[2] is not None}
+            respond: _Respond | None = partial(self._chat, dialect="gemini")
+        else:
+            respond = self._paths.get(request.path)
+        if self.api_key is not None and _key_in(request.headers) != self.api_key:
             send(client, 401, answers.error_body(401))
         elif (request.method, request.path) == ("GET", "/v1/models"):
             send(client, 200, answers.model_list(self.models))
-        elif (respond := self._paths.get(request.path)) is None or request.method != "POST":
+        elif respond is None or request.method != "POST":
             send(client, 404, answers.error_body(404, f"There is no {request.path}."))
         elif not isinstance(received.body, dict) or "model" not in received.body:
             send(client, 400, answers.error_body(400, "The body is no JSON with a model."))
@@ -235,7 +252,7 @@ class FakeProvider:
         status = _FAULT_STATUS.get(reply.fault, reply.status) if reply.fault else reply.status
         if status != 200:
             waits = {"retry-after": "1"} if reply.fault is Fault.RATE_LIMITED else {}
-            body = answers.error_body(status, reply.text)
+            body = error_in(_dialect(received.path), status, answers.error_body(status, reply.text))
             delivery.send(client, status, body, {**waits, **reply.headers})
         elif reply.fault in (Fault.RESET, Fault.REFUSE):
             client.reset()
@@ -253,8 +270,11 @@ class FakeProvider:
         script = self.by_model.get(received.body["model"], self._reply)
         return script if isinstance(script, Reply) else script(received)
 
-    async def _chat(self, body: dict[str, Any], reply: Reply, client: Connection) -> None:
-        chat = answers.Chat(body, reply, with_usage=reply.fault is not Fault.NO_USAGE)
+    async def _chat(
+        self, body: dict[str, Any], reply: Reply, client: Connection, dialect: str = "chat"
+    ) -> None:
+        kind = DIALECTS.get(dialect, answers.Chat)
+        chat = kind(body, reply, with_usage=reply.fault is not Fault.NO_USAGE)
         bill = partial(self._owe, chat.model)
         if body.get("stream"):
             await delivery.stream(chat, reply, client, bill)
@@ -269,6 +289,24 @@ class FakeProvider:
     def _owe(self, model: str, owed: Owed) -> None:
         with self._changed:
             self._owed[model] = self._owed.get(model, Owed()) + owed
+
+
+_GEMINI = re.compile(r"/v1(?:beta)?/models/([^:]+):(?:generateContent|(streamGenerateContent))")
+
+
+def _dialect(path: str) -> str:
+    """The dialect that a path belongs to."""
+    if _GEMINI.fullmatch(path):
+        return "gemini"
+    return {"/v1/messages": "messages", "/v1/responses": "responses"}.get(path, "chat")
+
+
+def _key_in(headers: Mapping[str, str]) -> str:
+    """The key that a request shows, however its dialect has it."""
+    for name in ("x-api-key", "x-goog-api-key"):
+        if name in headers:
+            return headers[name]
+    return headers.get("authorization", "").removeprefix("Bearer ")
 
 
 def _parse(body: bytes) -> Any:

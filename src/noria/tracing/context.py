@@ -73,6 +73,8 @@ class CallContext:
     """How many runs of other applications this one is inside of."""
     conversation: str | None = None
     """The conversation that a request from outside goes on with, by its caller's name for it."""
+    agent: str | None = None
+    """The coding agent whose call it is; the budget of an application of that name applies."""
 
     def within(self, span_id: str) -> CallContext:
         """The place inside a span that began here."""

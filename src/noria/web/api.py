@@ -66,9 +66,12 @@ def _arena(context: Context) -> Sequence[BaseRoute]:
 
 
 def _apps(context: Context) -> Sequence[BaseRoute]:
+    from noria.actions.mcp import action_tools
     from noria.apps.serve.routes import routes
 
-    return routes(context.gateway, context.db) if context.gateway is not None else []
+    if context.gateway is None:
+        return []
+    return routes(context.gateway, context.db, action_tools(context.gateway))
 
 
 async def _refuse(request: Request, failure: Exception) -> Response:

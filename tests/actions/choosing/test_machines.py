@@ -74,6 +74,7 @@ def test_the_same_words_have_the_same_hash_and_another_id() -> None:
     [
         ("launch four VMs with eight A100s in us-west-2", ("us-west-2", "p4d.24xlarge", 4)),
         ("spin up 4 x 8 A100s in us-west-2", ("us-west-2", "p4d.24xlarge", 4)),
+        ("four machines with 8x A100 in us-west-2", ("us-west-2", "p4d.24xlarge", 4)),
         ("four 8xA100 machines in us-west-2", ("us-west-2", "p4d.24xlarge", 4)),
         ("four 8-GPU A100 nodes in us-west-2", ("us-west-2", "p4d.24xlarge", 4)),
         ("I need 32 A100s across four machines in us-west-2", ("us-west-2", "p4d.24xlarge", 4)),
@@ -131,6 +132,7 @@ def test_what_cannot_be_met_is_refused_by_its_word(words: str, named: str) -> No
         ("launch two VMs in us-east-1", "Which machines"),
         ("launch two VMs with eight A100s, not in us-east-1", "not in us-east-1"),
         ("launch two VMs with eight A100s and 4 TB of disk in us-east-1", "4 TB"),
+        ("launch two VMs with 7 gizmos and eight A100s in us-east-1", "7 gizmos"),
         ("launch 2.5 VMs with eight A100s in us-east-1", "2.5 VMs"),
     ],
 )
@@ -197,6 +199,10 @@ def test_the_simulator_is_taken_only_by_name() -> None:
     both = Catalogue((launching(), launching("sim")), (*EC2, odd))
     assert plan("one large in north", both).calls[0].operation == "sim.run_instances"
     assert plan("two large VMs with eight H100s in us-west-1", both).status == "ready"
+    tried = offer("north", "a100.8", 32.7726, "a100", 8, 40, provider="sim")
+    both = Catalogue((launching(), launching("sim")), (*EC2, tried))
+    assert plan(TALK, both).alternatives[-1].provider == "sim"
+    assert plan("two VMs with eight A100s in us-west-2", both).alternatives == ()
 
 
 def test_a_provider_without_an_operation_is_refused() -> None:

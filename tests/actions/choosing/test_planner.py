@@ -131,6 +131,12 @@ def test_a_reply_without_the_form_is_refused(reply: str) -> None:
     assert found.status == "refused"
 
 
+@pytest.mark.parametrize("words", ["add a node to the graph", "create a server log entry"])
+def test_not_every_server_is_a_machine(words: str) -> None:
+    shelf = Catalogue((operation("add"), launching()), EC2)
+    assert plan(words, call("add"), catalogue=shelf).calls[0].operation == "shop.add"
+
+
 def test_the_model_refuses_and_asks() -> None:
     assert plan("sing", {"operation": "refuse"}).status == "refused"
     asked = plan("paint it", {"operation": "ask", "parameter": "colour"})
@@ -183,6 +189,18 @@ def test_effects_that_are_not_allowed_are_not_looked_at() -> None:
     assert found.status == "refused"
     assert plan("launch one p4d.24xlarge in us-west-2", catalogue=CLOUD,
                 effects=frozenset({Effect.READ})).status != "ready"  # fmt: skip
+
+
+def test_nothing_is_destroyed_that_nobody_spoke_of() -> None:
+    remove = operation("remove_bucket", {"id": TEXT}, ["id"], effect=Effect.DESTROY)
+    prune = operation("prune_images", {"id": TEXT}, ["id"], effect=Effect.DESTROY)
+    shelf = Catalogue((remove, prune))
+    made = plan("make a bucket logs", call("remove_bucket", id="logs"), catalogue=shelf)
+    assert made.status == "refused"
+    assert plan("remove the bucket logs", call("remove_bucket", id="logs"),
+                catalogue=shelf).status == "ready"  # fmt: skip
+    assert plan("prune the images of logs", call("prune_images", id="logs"),
+                catalogue=shelf).status == "ready"  # fmt: skip
 
 
 def test_without_a_model_it_is_asked_which() -> None:

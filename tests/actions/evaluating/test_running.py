@@ -69,6 +69,18 @@ def test_a_set_is_answered_through_the_gateway(home: Home, tmp_path: Path) -> No
     assert traces["exact_call"] is None
 
 
+def test_an_evaluation_goes_on_where_it_was_stopped(home: Home, tmp_path: Path) -> None:
+    file, out = write_bfcl(tmp_path / "set", PYTHON[:3]), tmp_path / "replies.jsonl"
+    home.fake.by_model["small"] = Reply(text='{"calls": [{"operation": "refuse"}]}')
+    words = ("act", "eval", str(file), "--model", "fake:small", "--out", str(out))
+    first = noria(*words)
+    asked = len(home.fake.requests)
+    assert asked == 3
+    out.write_bytes(out.read_bytes()[:-20])
+    assert noria(*words) == first
+    assert len(home.fake.requests) == asked + 1
+
+
 def test_what_is_invented_is_counted_and_not_called(home: Home, tmp_path: Path) -> None:
     file = write_bfcl(tmp_path / "set", [ROWS[1]])
     made = [{"operation": "set.total", "arguments": {"numbers": [1, 2.5]}}]

@@ -4,5 +4,15 @@ from __future__ import annotations
 
 from noria.actions.catalogue.catalogue import Catalogue, Part
 from noria.actions.catalogue.shipped import shipped_parts
+from noria.actions.catalogue.store import CatalogueStore, open_catalogue
+from noria.actions.catalogue.stored import Origin, StoredPart
 
-__all__ = ["Catalogue", "Part", "shipped_parts"]
+__all__ = [
+    "Catalogue",
+    "CatalogueStore",
+    "Origin",
+    "Part",
+    "StoredPart",
+    "open_catalogue",
+    "shipped_parts",
+]

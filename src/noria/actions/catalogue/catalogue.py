@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 
 import orjson
 
 from noria.actions.catalogue.bm25 import Bm25
+from noria.actions.catalogue.meaning import Meaning
 from noria.actions.operation import Offer, Operation
 from noria.errors import NotFound
-from noria.types import Label
+from noria.retrieval.search.ranking import reciprocal_rank_fusion
+from noria.types import Label, Principal
 
 __all__ = ["Catalogue", "Part"]
 
+_FUSED = 100
+"""How many of each ranking are joined."""
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_.-]")
 
 
@@ -29,27 +34,22 @@ class Part:
     offers: tuple[Offer, ...]
     version: str
     """SHA-256 over all of its content, in hexadecimal, also where only some of it may be seen."""
+    grants: frozenset[str] = frozenset()
+    """Groups that may see any of it; empty: everybody."""
+    label: Label = Label.PUBLIC
 
     @classmethod
     def of(cls, name: str, operations: Iterable[Operation], offers: Iterable[Offer] = ()) -> Part:
         """A part with its version."""
         kept, priced = tuple(operations), tuple(offers)
-        content = [[asdict(one) for one in kept], [asdict(one) for one in priced]]
-        text = orjson.dumps(content, option=orjson.OPT_SORT_KEYS, default=_sorted)
+        text = orjson.dumps([kept, priced], option=orjson.OPT_SORT_KEYS, default=_sorted)
         return cls(name, kept, priced, hashlib.sha256(text).hexdigest())
 
-    def seen_by(self, groups: frozenset[str], clearance: Label) -> Part:
-        """What a reader may see of it.
-
-        Args:
-            groups: those of the reader.
-            clearance: the highest label that the reader may see.
-        """
-        visible = tuple(
-            one
-            for one in self.operations
-            if (not one.grants or one.grants & groups) and one.label <= clearance
-        )
+    def seen_by(self, reader: Principal) -> Part:
+        """What a reader may see of it."""
+        if not reader.may_see(self.grants, self.label):
+            return replace(self, operations=(), offers=())
+        visible = tuple(one for one in self.operations if reader.may_see(one.grants, one.label))
         return replace(self, operations=visible)
 
 
@@ -64,9 +64,11 @@ class Catalogue:
 
     Args:
         parts: each API once.
+        meaning: finds by meaning as well; None: by words alone.
     """
 
-    def __init__(self, parts: Iterable[Part]) -> None:
+    def __init__(self, parts: Iterable[Part], meaning: Meaning | None = None) -> None:
+        self._meaning = meaning
         self._parts = {part.name: part for part in parts}
         found = self._parts.values()
         self._operations = tuple(one for part in found for one in part.operations)
@@ -87,13 +89,34 @@ class Catalogue:
             raise NotFound(f"There is no operation {operation_id!r}.", "Look for it by its words.")
         return self._by_id[operation_id]
 
-    def offers(self) -> Sequence[Offer]:
-        """What can be had, where, and at what price."""
-        return self._offers
+    def offers(self, provider: str | None = None) -> Sequence[Offer]:
+        """What can be had, where, and at what price; of one provider, or of all."""
+        if provider is None:
+            return self._offers
+        return [offer for offer in self._offers if offer.provider == provider]
 
-    def search(self, words: str, k: int) -> Sequence[Operation]:
-        """The operations whose documentation fits a request best, the best first."""
-        return [self._operations[place] for place in self._index.best(words, k)]
+    def search(self, words: str, k: int, principal: Principal | None = None) -> Sequence[Operation]:
+        """The operations whose documentation fits a request best, the best first.
+
+        Args:
+            words: the request.
+            k: the most operations.
+            principal: only what this reader may see; None: everything that is in it.
+        """
+        places = self._best(words, k if principal is None else len(self._operations))
+        found = (self._operations[place] for place in places)
+        if principal is not None:
+            found = (one for one in found if principal.may_see(one.grants, one.label))
+        return list(islice(found, k))
+
+    def _best(self, words: str, k: int) -> list[int]:
+        """The places of the operations that fit best, by words and by meaning."""
+        if self._meaning is None or not words.strip():
+            return self._index.best(words, k)
+        depth = max(k, _FUSED)
+        near = self._meaning.best(self.told(), words, depth)
+        ranks = reciprocal_rank_fusion(self._index.best(words, depth), near)
+        return [rank.chunk for rank in ranks[:k]]
 
     def version(self, catalogue: str) -> str:
         """The content hash of one part: of its documentation and its offers.
@@ -115,7 +138,11 @@ class Catalogue:
         wanted = sorted(set(names))
         for name in wanted:
             self.version(name)
-        return Catalogue(self._parts[name] for name in wanted)
+        return Catalogue((self._parts[name] for name in wanted), self._meaning)
+
+    def told(self) -> list[str]:
+        """What each operation means, in the words that the embedding model reads."""
+        return [_told(one) for one in self._operations]
 
     @property
     def names(self) -> list[str]:
@@ -137,3 +164,7 @@ def _text(operation: Operation) -> str:
     )
     head = f"{operation.catalogue} {name} {operation.summary}"
     return f"{head} {head} {operation.documentation} {told}"
+
+
+def _told(operation: Operation) -> str:
+    return f"{_CAMEL.sub(' ', operation.name)} {operation.summary} {operation.documentation}"

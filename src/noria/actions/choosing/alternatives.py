@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from noria.actions.choosing.reasons import shared_parts
 from noria.actions.choosing.requirements import Requirements
 from noria.actions.choosing.resolving import (
     Condition,
@@ -33,13 +34,22 @@ class Option:
 
 
 def alternatives_to(
-    wanted: Requirements, found: Resolution, offers: Sequence[Offer]
+    wanted: Requirements,
+    found: Resolution,
+    offers: Sequence[Offer],
+    elsewhere: Sequence[Offer] = (),
 ) -> list[Option]:
     """What could be had instead, the nearest first.
 
     Where the request can be met these are the other offers that meet it. Where it cannot: the same
     in another region, another accelerator there, another number of accelerators in a machine, a
     name that is written almost so, and another provider's.
+
+    Args:
+        wanted: the requirements.
+        found: what the offers said to them.
+        offers: those that the request is about.
+        elsewhere: further ones, of which another provider's may be: the simulator's.
     """
     if found.status is not PlanStatus.REFUSED:
         return [Option(fit, _how(fit, found)) for fit in found.others[:_OTHERS]]
@@ -51,6 +61,7 @@ def alternatives_to(
         *_other_numbers(wanted, priced),
         *_dearer(wanted, found, priced),
         *_other_providers(wanted, priced),
+        *_other_providers(wanted, [one for one in elsewhere if one.price_hour_nano is not None]),
     ]
     unique: dict[Fit, Option] = {}
     for option in options:
@@ -66,8 +77,10 @@ def _how(fit: Fit, found: Resolution) -> str:
 
 
 def _meeting(conditions: Iterable[Condition], offers: Iterable[Offer]) -> list[Offer]:
-    tests = [condition.holds for condition in conditions]
-    return [offer for offer in offers if all(holds(offer) for holds in tests)]
+    left = list(offers)
+    for condition in conditions:
+        left = [offer for offer in left if condition.holds(offer)]
+    return left
 
 
 def _fit(wanted: Requirements, offer: Offer) -> Fit | None:
@@ -125,22 +138,12 @@ def _other_regions(wanted: Requirements, offers: list[Offer]) -> list[Option]:
         return []
 
     def order(option: Option) -> tuple[object, ...]:
-        near = max((_shared(option.fit.offer.region, name) for name in asked), default=0)
+        near = max((shared_parts(option.fit.offer.region, name) for name in asked), default=0)
         return -near, *_rank(option.fit), option.fit.offer.region
 
     return _cheapest_by(
         lambda offer: offer.region, wanted, found, lambda o: f"in {o.region}", order
     )
-
-
-def _shared(one: str, other: str) -> int:
-    """How many parts of two regions' names are the same from the left: `us-west-1`, `us-west-2`."""
-    count = 0
-    for a, b in zip(one.split("-"), other.split("-"), strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
 
 
 def _unknown_words(wanted: Requirements, kind: str) -> tuple[str, ...]:

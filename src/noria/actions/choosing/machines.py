@@ -40,6 +40,7 @@ class Market:
     def __init__(self, offers: Sequence[Offer]) -> None:
         real = [offer for offer in offers if offer.provider != _SIMULATOR]
         self._all = offers, Vocabulary.of(offers)
+        self._simulated = [offer for offer in offers if offer.provider == _SIMULATOR]
         self._real = (real, Vocabulary.of(real)) if real else self._all
 
     def read(self, request: str) -> tuple[Sequence[Offer], list[Requirements] | None]:
@@ -56,6 +57,10 @@ class Market:
             return self._all[0], everything
         return offers, groups
 
+    def beside(self, offers: Sequence[Offer]) -> Sequence[Offer]:
+        """The simulator's, where a request is not about them."""
+        return [] if offers is self._all[0] else self._simulated
+
 
 def plan_machines(request: str, catalogue: Documented, market: Market | None = None) -> Plan | None:
     """Plan a request for machines.
@@ -68,8 +73,9 @@ def plan_machines(request: str, catalogue: Documented, market: Market | None = N
     Returns:
         None where the request is about something else: a model may know what.
     """
-    offers, groups = (market or Market(catalogue.offers())).read(request)
-    if groups is None:
+    market = market or Market(catalogue.offers())
+    offers, groups = market.read(request)
+    if groups is None or not offers:
         return None
     operations = [one for one in catalogue.operations() if one.starts]
     lasting = next((one.time_to_live_s for one in groups if one.time_to_live_s), None)
@@ -77,7 +83,9 @@ def plan_machines(request: str, catalogue: Documented, market: Market | None = N
     assumptions = (
         [] if lasting else [f"It ends after {time_to_live // 3600} h: nothing else is said."]
     )
-    parts = [_Part(one, resolve(one, offers), offers, operations, time_to_live) for one in groups]
+    parts = [
+        _Part(one, resolve(one, offers), offers, market, operations, time_to_live) for one in groups
+    ]
     calls: list[PlannedCall] = []
     reasons: dict[PlanStatus, list[str]] = {PlanStatus.REFUSED: [], PlanStatus.ASKS: []}
     for part in parts:
@@ -119,6 +127,7 @@ class _Part:
         wanted: Requirements,
         found: Resolution,
         offers: Sequence[Offer],
+        market: Market,
         operations: Sequence[Operation],
         time_to_live_s: int,
     ) -> None:
@@ -128,6 +137,7 @@ class _Part:
         """It has no call: its alternatives are of use."""
         self.assumptions: list[str] = []
         self._offers = offers
+        self._elsewhere = market.beside(offers)
         self._operations = operations
         self._time_to_live = time_to_live_s
 
@@ -162,7 +172,7 @@ class _Part:
         """Other ways to have it."""
         return [
             alternative_of(option, self._operations, self._kept_sources(), self._time_to_live)
-            for option in alternatives_to(self.wanted, self.found, self._offers)
+            for option in alternatives_to(self.wanted, self.found, self._offers, self._elsewhere)
         ]
 
     def _sources(self, fit: Fit) -> dict[str, Source]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from noria.actions.choosing.context import INSTRUCTIONS, fitting
 from noria.actions.choosing.documented import Documented
 from noria.actions.choosing.grammar import Grammar
 from noria.actions.choosing.machines import Market, plan_machines
-from noria.actions.operation import Effect
+from noria.actions.operation import Effect, Operation
 from noria.actions.plan import Plan, PlanStatus
 from noria.errors import NoriaError
 
@@ -24,6 +25,44 @@ __all__ = ["Ask", "Planner", "Prompt", "ask_with"]
 _RETRIEVED = 8
 _MOST_REQUEST = 4000
 _MOST_REPLY_TOKENS = 512
+_WORD = re.compile(r"[^\W_]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_DESTROYING = frozenset(
+    [
+        "delete",
+        "deletes",
+        "deleting",
+        "remove",
+        "removes",
+        "removing",
+        "destroy",
+        "destroying",
+        "terminate",
+        "terminating",
+        "drop",
+        "dropping",
+        "erase",
+        "purge",
+        "kill",
+        "stop",
+        "stopping",
+        "end",
+        "ending",
+        "shut",
+        "cancel",
+        "clear",
+        "wipe",
+        "uninstall",
+        "revoke",
+        "unsubscribe",
+        "discard",
+        "deregister",
+        "release",
+        "undo",
+        "away",
+        "rid",
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +149,7 @@ class Planner:
         found = [
             operation
             for operation in self._catalogue.search(request, self._retrieved)
-            if operation.effect in self._effects
+            if operation.effect in self._effects and _is_asked_for(operation, request)
         ]
         text, grammar = fitting(request, found, self._catalogue.offers())
         return Prompt(INSTRUCTIONS, text, request, grammar)
@@ -121,6 +160,21 @@ class Planner:
             told = "; ".join(f"{name}: {reason}" for name, reason in grammar.dropped.items())
             why = f"What fits cannot be called: no arguments satisfy its schema ({told})."
         return make_plan(request, self._catalogue, PlanStatus.REFUSED, why)
+
+
+def _is_asked_for(operation: Operation, request: str) -> bool:
+    """Whether words of the request are about destroying, where the operation destroys. What a model
+    takes for the nearest operation must not take away what nobody spoke of."""
+    if operation.effect is not Effect.DESTROY:
+        return True
+    words = {word.lower() for word in _WORD.findall(request)}
+    return bool(words & (_DESTROYING | {_first(operation.name)}))
+
+
+def _first(name: str) -> str:
+    """The verb of an operation's name."""
+    found = _WORD.findall(_CAMEL.sub(" ", name))
+    return found[0].lower() if found else ""
 
 
 def ask_with(model: Model) -> Ask:

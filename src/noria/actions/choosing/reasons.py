@@ -8,7 +8,7 @@ from noria.actions.choosing.requirements import Requirements, Unknown
 from noria.actions.operation import Offer
 from noria.types import Money
 
-__all__ = ["listed", "shown", "unknown_name", "why_not"]
+__all__ = ["listed", "shared_parts", "shown", "unknown_name", "why_not"]
 
 _LISTED = 6
 """The most names that a reason lists."""
@@ -69,7 +69,11 @@ def _why_not_there(wanted: Requirements, left: Sequence[Offer], offers: Sequence
     home = {offer.provider for offer in there}
     place = listed(list(wanted.regions.value), "or")
     as_of = max(offer.as_of for offer in there)
-    having = sorted({offer.region for offer in left if offer.provider in home})
+    asked = wanted.regions.value[0]
+    having = sorted(
+        {offer.region for offer in left if offer.provider in home},
+        key=lambda name: (-shared_parts(name, asked), name),
+    )
     others = sorted({offer.region for offer in left if offer.provider not in home})
     elsewhere = f"; it has in {listed(having)}" if having else ""
     if others and not having:
@@ -114,3 +118,13 @@ def shown(count: int, offer: Offer) -> str:
     """So many of an offer, with their price."""
     price = Money((offer.price_hour_nano or 0) * count)
     return f"{count} x {offer.instance_type} in {offer.region} at {price} an hour"
+
+
+def shared_parts(one: str, other: str) -> int:
+    """Count the parts that two names share from the left: of `us-west-1` and `us-west-2` two."""
+    count = 0
+    for a, b in zip(one.split("-"), other.split("-"), strict=False):
+        if a != b:
+            break
+        count += 1
+    return count

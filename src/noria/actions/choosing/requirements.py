@@ -63,6 +63,13 @@ _OTHER_VERBS = frozenset(
 _THINGS = (Kind.MACHINE, Kind.TYPE, Kind.FAMILY, Kind.ACCELERATOR, Kind.ANY_ACCELERATOR,
            Kind.UNKNOWN_TYPE, Kind.UNKNOWN_ACCELERATOR)  # fmt: skip
 _CARDS = (Kind.ACCELERATOR, Kind.ANY_ACCELERATOR, Kind.UNKNOWN_ACCELERATOR)
+_TELLING = {
+    Kind.TYPE, Kind.FAMILY, Kind.ACCELERATOR, Kind.UNKNOWN_TYPE, Kind.UNKNOWN_ACCELERATOR,
+    Kind.REGION, Kind.VCPUS, Kind.MEMORY,
+}  # fmt: skip
+"""One of these, or a verb that starts machines, tells them from the servers and nodes that other
+requests speak of."""
+_STARTING = frozenset({"launch", "start", "spin", "provision", "rent", "boot", "lease"})
 _MACHINES = (Kind.MACHINE, Kind.TYPE, Kind.FAMILY, Kind.UNKNOWN_TYPE)
 
 
@@ -132,7 +139,9 @@ def read_requirements(text: str, vocabulary: Vocabulary) -> list[Requirements] |
     if any(word.low in _OTHER_VERBS for word in words):
         return None
     marks = mark_words(words, vocabulary)
-    if not any(mark.kind in _THINGS for mark in marks):
+    kinds = {mark.kind for mark in marks}
+    starts = any(word.low in _STARTING for word in words)
+    if not kinds & set(_THINGS) or not (starts or kinds & _TELLING):
         return None
     groups = [_Group(text, words, part, vocabulary).read() for part in _groups(marks)]
     return _with_shared_places(groups)
@@ -298,8 +307,17 @@ class _Group:
                 if free and machines is None and mark.first - free[-1].last <= 5:
                     machines = (free.pop(), mark)
                 free.clear()
+        counted = [pair[0] for pair in (machines, cards) if pair is not None]
+        self._leave_no_number(counted)
         self._machines(machines, machine)
         self._cards(cards, card, machine, things)
+
+    def _leave_no_number(self, counted: list[Mark]) -> None:
+        """A number that counts nothing known is asked about, so that none is passed over."""
+        for mark in self.marks:
+            if mark.kind is Kind.NUMBER and mark not in counted and mark.value != 1:
+                following = min(mark.last + 2, len(self.words) - 1)
+                self.unclear.append(said(self.text, self.words, mark.first, following).text)
 
     def _follows(self, things: list[Mark], place: int, kinds: tuple[Kind, ...]) -> bool:
         """Whether the next thing is of these kinds and stands beside this one."""

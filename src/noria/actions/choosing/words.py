@@ -13,6 +13,7 @@ __all__ = ["Word", "number_at", "said", "split_words"]
 # A name keeps its dots, dashes and underscores; a number its decimal point and its thousands.
 _WORD = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|[^\W_]+(?:[._-]+[^\W_]+)*|[$€£×]", re.UNICODE)
 _TIMES = re.compile(r"(\d+)[xX×](?=[^\W_])(?!l)(?!large)(.+)")
+_TIMES_ALONE = re.compile(r"(\d+)[xX×]")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 
 _UNITS = {
@@ -84,6 +85,9 @@ def split_words(text: str, names: frozenset[str] = frozenset()) -> list[Word]:
 def _add(found: list[Word], text: str, start: int, names: frozenset[str]) -> None:
     low = text.lower()
     if low not in names:
+        if alone := _TIMES_ALONE.fullmatch(text):  # `8x A100`
+            found.append(Word(alone[1], alone[1], start, start + len(text), joined=True))
+            return
         if times := _TIMES.fullmatch(text):
             end = start + len(times[1])
             found.append(Word(times[1], times[1], start, end, joined=True))

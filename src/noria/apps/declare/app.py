@@ -285,6 +285,29 @@ class App:
             self._refuse(f"the resource {name!r}: {unknown}")
         return self.resources[name]
 
+    def actions(
+        self, catalogue: str | None = None, *, effects: Iterable[str] = ("read",)
+    ) -> list[Callable[..., Any]]:
+        """Tools by which a model has API calls planned and carried out: what `Model.ask` takes as
+        `tools`. The policy of `[actions]` decides over each plan. One that somebody must sign comes
+        back as pending, and is carried out when the model asks for it after that.
+
+        Args:
+            catalogue: the part of the catalogue whose operations may be called, such as `ec2`, or
+                `cloud` for all that start machines; None: every part.
+            effects: what calls may do: `read`, `create`, `change`, `destroy`.
+
+        Raises:
+            AppError: there is no such effect.
+        """
+        from noria.plugins import registry
+
+        make: Callable[..., list[Callable[..., Any]]] = registry().toolkits.find("actions")
+        try:
+            return make(self.name, catalogue, list(effects), lambda: self.model)
+        except ValueError as unknown:
+            self._refuse(f"actions: {unknown}")
+
     @property
     def checks(self) -> list[Check]:
         """The checks of all its functions."""

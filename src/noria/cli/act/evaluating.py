@@ -44,6 +44,10 @@ def evaluate(
     budget: Annotated[
         str | None, typer.Option(help='The most that it may cost, such as "5 USD".')
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Keep the model's replies in this file, and go on from what it holds."),
+    ] = None,
     app: Annotated[str | None, typer.Option(help="Of traces: only this application's.")] = None,
     since: Annotated[str | None, typer.Option(help="Of traces: 7d, 24h, or a date.")] = None,
     as_json: AsJson = False,
@@ -61,7 +65,7 @@ def evaluate(
 
         report = asyncio.run(run(Path(set_), _RETRIEVAL, None, sample=sample))
     else:
-        report = _with_model(Path(set_), model, sample, concurrency, budget)
+        report = _with_model(Path(set_), model, sample, concurrency, budget, out)
     if as_json:
         emit(report.as_json())
     else:
@@ -80,26 +84,34 @@ def _of_traces(
 
 
 def _with_model(
-    path: Path, model: str, sample: int | None, concurrency: int, budget: str | None
+    path: Path,
+    model: str,
+    sample: int | None,
+    concurrency: int,
+    budget: str | None,
+    out: Path | None,
 ) -> CallReport:
     from noria.actions.evaluating import evaluate as run
+    from noria.actions.evaluating.kept import keeping
     from noria.cli.eval import with_home
 
     reports: list[CallReport] = []
 
     async def work(opened: OpenHome, key: Key, progress: Any) -> None:
+        ask = _paid_by(opened, key, model)
         reports.append(
             await run(
                 path,
                 model,
-                _paid_by(opened, key, model),
+                ask if out is None else keeping(out, model, ask),
                 sample=sample,
                 concurrency=concurrency,
                 progress=lambda done, of: progress("run", done, of),
             )
         )
 
-    with_home(work, options.budget(budget), f"calls {path.name}", again="run it again")
+    again = "run it again" if out is None else f"what was answered is kept in {out}; run it again"
+    with_home(work, options.budget(budget), f"calls {path.name}", again=again)
     return reports[0]
 
 

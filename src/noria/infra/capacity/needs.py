@@ -1,4 +1,4 @@
-"""What a target load needs: doors, intake, database and engines, from costs measured in this home.
+"""What a target load needs: processors, engines and leases, from costs measured in this home.
 
 Each part is a server with a service time; it is bought until its use is at most `utilisation`, and
 the wait in front of c servers is Erlang's (M/M/c). Leases contend on one row per budget, which is a
@@ -20,18 +20,14 @@ __all__ = ["Costs", "Need", "Needs", "erlang_wait", "needs_of"]
 class Costs:
     """What one request costs, as measured."""
 
-    door_seconds: float
-    """CPU of a door."""
-    intake_seconds: float
-    """CPU of the intake."""
-    write_seconds: float
-    """Of the database's one writer, for its record."""
+    server_seconds: float
+    """CPU of doors and intake together."""
     lease_seconds: float
     """A transaction on a budget's row."""
     requests_per_lease: float
     """How many requests one lease lasts for."""
     engine_seconds: float = 0.0
-    """Of one sequence of an engine of one's own; 0 where providers answer."""
+    """Of an engine of one's own; 0 where providers answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Needs:
     requests_per_second: float
     parts: list[Need]
     breaks_first: str
-    """The part that is the nearest to its limit and cannot be bought again, else the dearest."""
+    """The part that cannot be bought twice."""
     breaks_at: float
     """Requests/s at which it does."""
 
@@ -101,32 +97,21 @@ def needs_of(
     if not 0 < utilisation < 1 or not 0 <= hot_share <= 1:
         raise ConfigError("utilisation and hot_share are between 0 and 1.")
     rate = requests_per_second
+    leases = rate * hot_share / costs.requests_per_lease
     parts = [
-        _bought("doors", rate, costs.door_seconds, utilisation),
-        _bought("intake", rate, costs.intake_seconds, utilisation),
+        _bought("processors", rate, costs.server_seconds, utilisation),
         _bought("engines", rate, costs.engine_seconds, utilisation),
     ]
-    leases = rate * hot_share / costs.requests_per_lease
-    parts += [
-        _single("database writer", rate, rate * costs.write_seconds, costs.write_seconds),
-        _single("hottest budget", rate, leases * costs.lease_seconds, costs.lease_seconds),
-    ]
-    parts = [one for one in parts if one is not None]
-    bound = min((one for one in parts if one.servers == 1 and one.part in _SINGLE),
-                key=lambda one: one.most)  # fmt: skip
-    return Needs(rate, parts, bound.part, bound.most)
-
-
-_SINGLE = ("database writer", "hottest budget")
+    load = leases * costs.lease_seconds
+    most = rate / load if load else float("inf")
+    hottest = Need("hottest budget", 1, load, erlang_wait(load, 1, costs.lease_seconds), most)
+    return Needs(rate, [*parts, hottest], hottest.part, most)
 
 
 def _bought(part: str, rate: float, service: float, utilisation: float) -> Need:
     load = rate * service
-    servers = max(1, ceil(load / utilisation))
-    most = utilisation / service if service else float("inf")
-    return Need(part, servers, load / servers, erlang_wait(load, servers, service), most)
-
-
-def _single(part: str, rate: float, load: float, service: float) -> Need:
-    most = rate / load if load else float("inf")
-    return Need(part, 1, load, erlang_wait(load, 1, service), most)
+    servers = max(1, ceil(load / utilisation)) if service else 0
+    if not servers:
+        return Need(part, 0, 0.0, 0.0, float("inf"))
+    wait = erlang_wait(load, servers, service)
+    return Need(part, servers, load / servers, wait, utilisation / service)

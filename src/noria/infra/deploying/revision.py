@@ -106,7 +106,7 @@ def revision_of(file: Path, config: Config, db: Database) -> Revision:
     apps = sorted(load_app(file), key=lambda app: app.name)
     names = tuple(app.name for app in apps)
     files = {str(path.relative_to(file.parent)): path for path in code_files(file, config.home)}
-    asked = {app.model.name for app in apps} | {
+    asked: set[str | None] = {app.model.name for app in apps} | {
         variant.model for app in apps for variant in app.variants.values() if variant.model
     }
     parts = {

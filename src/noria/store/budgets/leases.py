@@ -25,7 +25,9 @@ __all__ = [
     "count_holders",
     "grant",
     "grant_all",
+    "grant_within",
     "heartbeat",
+    "open_windows",
     "register_holder",
 ]
 
@@ -127,23 +129,36 @@ def grant_all(
     Raises:
         NotFound: the holder was given up, or a budget never existed.
     """
-    answers: dict[int, Grant | Shortage] = {}
+    answers: list[Grant | Shortage] = []
     try:
-        _open_windows(db, wishes)
+        open_windows(db, wishes)
         with db.write() as connection:
             _extend(connection, holder, ttl_s)
-            alive = _alive(connection)
-            # In one order everywhere, so that two processes never wait for each other.
-            for index in sorted(range(len(wishes)), key=lambda index: wishes[index][:2]):
-                answers[index] = _grant(connection, holder, *wishes[index], alive)
-            if any(isinstance(answer, Shortage) for answer in answers.values()):
+            answers = grant_within(connection, holder, wishes)
+            if any(isinstance(answer, Shortage) for answer in answers):
                 raise _Refused
     except _Refused:
         pass
+    return answers
+
+
+def grant_within(
+    connection: Connection, holder: str, wishes: Sequence[tuple[int, int, int, int]]
+) -> list[Grant | Shortage]:
+    """The same in the caller's transaction, which must be rolled back after a shortage.
+
+    The windows must be open (`open_windows`). The holder need not be registered: what one leases
+    that is no process stands until it is settled.
+    """
+    alive = _alive(connection)
+    answers: dict[int, Grant | Shortage] = {}
+    # In one order everywhere, so that two processes never wait for each other.
+    for index in sorted(range(len(wishes)), key=lambda index: wishes[index][:2]):
+        answers[index] = _grant(connection, holder, *wishes[index], alive)
     return [answers[index] for index in range(len(wishes))]
 
 
-def _open_windows(db: Database, wishes: Sequence[tuple[int, int, int, int]]) -> None:
+def open_windows(db: Database, wishes: Sequence[tuple[int, int, int, int]]) -> None:
     """Make the rows of windows that nobody has drawn on yet, whether anything is granted or not.
 
     Raises:

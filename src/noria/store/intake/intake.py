@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, select, text, update
@@ -19,6 +18,7 @@ from noria.errors import StoreUnavailable
 from noria.store.budgets.windows import lock_windows
 from noria.store.bulk_sql import insert_many
 from noria.store.database import Database
+from noria.store.intake.assembling import Assemble
 from noria.store.intake.compression import Bodies
 from noria.store.intake.persist import load, post
 from noria.store.intake.reader import JournalBatch, read_batch
@@ -27,7 +27,7 @@ from noria.store.journal.format import Record
 from noria.store.journal.writer import keep_damaged, segments, writer_is_dead
 from noria.store.tables.core import budget_windows, holders, holds, journals, leases, spans
 
-__all__ = ["Intake", "take_in"]
+__all__ = ["Intake", "apply_records", "end_leases", "take_in"]
 
 log = logging.getLogger("noria.store")
 
@@ -48,11 +48,10 @@ class Intake:
 
     Args:
         db: where to.
-        assemble: makes one response (JSON) of a recorded stream (SSE). If it fails, the stream is
-            kept as it came.
+        assemble: reads recorded bodies. If it fails, they are kept as they came.
     """
 
-    def __init__(self, db: Database, *, assemble: Callable[[bytes], bytes]) -> None:
+    def __init__(self, db: Database, *, assemble: Assemble) -> None:
         self.db = db
         self._assemble = assemble
         self._mutex = threading.Lock()
@@ -127,7 +126,7 @@ class Intake:
                 lock_windows(connection)
                 cut = read_batch(connection, self.db.home, self._limit)
                 if cut.records and not self._skip:
-                    bodies = _apply(connection, cut.records, self._assemble)
+                    bodies = apply_records(connection, cut.records, self._assemble)
                 for holder in cut.dead:
                     _bury(connection, holder, self._assemble, charge=holder in cut.damaged)
                 insert_many(
@@ -196,10 +195,10 @@ class Intake:
                     delete(holders).where(holders.c.holder == holder, expired)
                 ).rowcount:
                     log.warning("%s is gone with its journal; its leases are charged.", holder)
-                    _end_leases(connection, holder, charge=True)
+                    end_leases(connection, holder, charge=True)
 
 
-def take_in(db: Database, assemble: Callable[[bytes], bytes]) -> int:
+def take_in(db: Database, assemble: Assemble) -> int:
     """Take in all that is pending now, for a verb that reads; safe beside a running server.
 
     Raises:
@@ -211,11 +210,21 @@ def take_in(db: Database, assemble: Callable[[bytes], bytes]) -> int:
     return taken
 
 
-def _apply(
+def apply_records(
     connection: Connection,
     records: list[tuple[str, Record]],
-    assemble: Callable[[bytes], bytes],
+    assemble: Assemble,
 ) -> dict[int, Bodies]:
+    """Write what records mean, in the caller's transaction, which keeps the windows locked.
+
+    Args:
+        connection: the transaction.
+        records: of each holder, in the order in which they were written.
+        assemble: as of `Intake`.
+
+    Returns:
+        The bodies of the spans that begin and end here, by instant.
+    """
     begun: set[str] = set()
     needed: set[str] = set()
     told: set[str] = set()
@@ -241,9 +250,7 @@ def _apply(
     return post(connection, ledger, assemble)
 
 
-def _bury(
-    connection: Connection, holder: str, assemble: Callable[[bytes], bytes], *, charge: bool
-) -> None:
+def _bury(connection: Connection, holder: str, assemble: Assemble, *, charge: bool) -> None:
     """Close what a dead process has left open, and take its leases back. Where a part of its
     journal could not be read, nobody knows what of them was spent: then they are charged."""
     unfinished = {
@@ -259,11 +266,11 @@ def _bury(
         for span_id in sorted(unfinished):
             ledger.lose(span_id)
         post(connection, ledger, assemble)
-    _end_leases(connection, holder, charge=charge)
+    end_leases(connection, holder, charge=charge)
     connection.execute(delete(holders).where(holders.c.holder == holder))
 
 
-def _end_leases(connection: Connection, holder: str, *, charge: bool) -> None:
+def end_leases(connection: Connection, holder: str, *, charge: bool) -> None:
     """End a holder's leases; what remains of them goes back, or is charged."""
     ended = connection.execute(
         delete(leases)

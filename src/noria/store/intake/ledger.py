@@ -74,6 +74,10 @@ class PendingSpan:
     request: bytes | None = None
     response: bytes | None = None
     sse: bool = False
+    dialect: str | None = None
+    """The dialect of the request, where it is not OpenAI's chat."""
+    wire: str | None = None
+    """The dialect of the response, where it is another."""
     ended: bool = False
     """Whether it ended in this batch."""
 
@@ -127,6 +131,8 @@ class Ledger:
     holds: dict[tuple[str, int], Hold] = field(default_factory=dict)
     closed: list[tuple[str, int]] = field(default_factory=list)
     """Holds with a row, which goes."""
+    grown: set[tuple[str, int]] = field(default_factory=set)
+    """Holds with a row, whose amount has changed."""
     leases: dict[int, Lease] = field(default_factory=dict)
     beside: list[Beside] = field(default_factory=list)
     """Windows that were opened while calls of this batch were under way."""
@@ -166,6 +172,8 @@ class Ledger:
             draft = self.drafts[meta["id"]]
             draft.target = meta["target"]
             self._hold(holder, meta)
+        elif kind == "more":
+            self._hold_more(meta)
         elif kind == "settle":
             draft = self.drafts[meta["id"]]
             draft.error_code = meta.get("code", draft.error_code)
@@ -227,6 +235,7 @@ class Ledger:
             holder=holder,
             content=content,
             request=blobs[0] if content and blobs and blobs[0] else None,
+            dialect=get("dialect"),
         )
         return draft
 
@@ -234,6 +243,15 @@ class Ledger:
         draft = self.drafts[meta["id"]]
         draft.attempts += 1
         self.holds[draft.id, meta["n"]] = Hold(draft.at, holder, meta["hold"], meta["leases"])
+
+    def _hold_more(self, meta: dict[str, Any]) -> None:
+        """Add to a hold that grows while a reply is written."""
+        key = meta["id"], meta["n"]
+        hold = self.holds.get(key)
+        if hold is not None:
+            hold.amount += meta["hold"]
+            if hold.stored:
+                self.grown.add(key)
 
     def _settle(self, draft: PendingSpan, meta: dict[str, Any]) -> Sums:
         """Add what an attempt has cost; returns the sums that the span counts in."""
@@ -274,6 +292,7 @@ class Ledger:
         if draft.content and blobs and blobs[0]:
             draft.response = blobs[0]
             draft.sse = get("sse", False)
+            draft.wire = get("wire")
 
     def _count(self, draft: PendingSpan, sums: Sums) -> None:
         draft.ended = True

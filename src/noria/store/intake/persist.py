@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from operator import attrgetter
 from typing import Any
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 
 from noria.store.budgets.windows import opened_since
 from noria.store.bulk_sql import insert_many, run_many, select_in
+from noria.store.intake.assembling import Assemble
 from noria.store.intake.compression import Bodies, compress
 from noria.store.intake.derived import post_evidence
 from noria.store.intake.ledger import Hold, Lease, Ledger, PendingSpan
@@ -106,9 +107,7 @@ def load(
     return ledger
 
 
-def post(
-    connection: Connection, ledger: Ledger, assemble: Callable[[bytes], bytes]
-) -> dict[int, Bodies]:
+def post(connection: Connection, ledger: Ledger, assemble: Assemble) -> dict[int, Bodies]:
     """Write all that a ledger holds.
 
     Returns:
@@ -122,9 +121,7 @@ def post(
     return bodies
 
 
-def _post_spans(
-    connection: Connection, ledger: Ledger, assemble: Callable[[bytes], bytes]
-) -> dict[int, Bodies]:
+def _post_spans(connection: Connection, ledger: Ledger, assemble: Assemble) -> dict[int, Bodies]:
     new = [draft for draft in ledger.drafts.values() if not draft.stored]
     _place(connection, ledger, new)
     insert_many(
@@ -147,8 +144,12 @@ def _post_spans(
     for draft in ledger.drafts.values():
         response, media = draft.response, None
         if draft.content and (draft.request or response):
+            if draft.dialect and draft.request:
+                draft.request = _in_chat(draft, draft.request, draft.dialect, "request", assemble)
             if draft.sse and response:
                 response, media = _assembled(draft, response, assemble)
+            elif draft.wire and response:
+                response = _in_chat(draft, response, draft.wire, "reply", assemble)
             payloads.append((draft.at, compress(draft.request), compress(response), media))
         if draft.ended and draft.content:
             queue.append((draft.at,))
@@ -212,6 +213,15 @@ def _place(connection: Connection, ledger: Ledger, drafts: list[PendingSpan]) ->
 
 def _post_holds(connection: Connection, ledger: Ledger) -> None:
     run_many(connection, "DELETE FROM holds WHERE span_id = ? AND attempt = ?", ledger.closed)
+    run_many(
+        connection,
+        "UPDATE holds SET hold_nano = ? WHERE span_id = ? AND attempt = ?",
+        [
+            (ledger.holds[key].amount, *key)
+            for key in sorted(ledger.grown)
+            if key in ledger.holds  # else it has been settled since
+        ],
+    )
     insert_many(
         connection,
         "holds",
@@ -277,11 +287,18 @@ def _attributes(draft: PendingSpan) -> str | None:
     return orjson.dumps(draft.attributes).decode() if draft.attributes else None
 
 
-def _assembled(
-    draft: PendingSpan, stream: bytes, assemble: Callable[[bytes], bytes]
-) -> tuple[bytes, str | None]:
+def _assembled(draft: PendingSpan, stream: bytes, assemble: Assemble) -> tuple[bytes, str | None]:
     try:
-        return assemble(stream), None
+        return assemble(stream, draft.wire or "chat"), None
     except Exception:
         log.exception("The recorded stream of span %s is kept as it came.", draft.id)
         return stream, SSE
+
+
+def _in_chat(draft: PendingSpan, body: bytes, wire: str, part: str, assemble: Assemble) -> bytes:
+    """A body of another dialect in OpenAI's chat, in which all records are read."""
+    try:
+        return assemble(body, wire, part)
+    except Exception:
+        log.exception("The %s of span %s is kept as it came, in %s.", part, draft.id, wire)
+        return body

@@ -4,7 +4,8 @@ so that any worker can answer any request). The tools of a key are those that it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,7 +14,7 @@ from starlette.routing import Route
 from noria.apps.serve.client import AppClient
 from noria.apps.serve.manifest import Manifest
 from noria.apps.serve.routes.common import client_of, context_of
-from noria.errors import ApiError
+from noria.errors import ApiError, NoriaError
 from noria.gateway.core import may_use
 
 if TYPE_CHECKING:
@@ -24,24 +25,39 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from noria.gateway import Gateway
+    from noria.store import Key
 
-__all__ = ["mcp_routes"]
+__all__ = ["ServedTool", "mcp_routes"]
 
 TRACE = "noria/trace"
 """Where a result says its trace: a key of its `_meta`."""
 _UNKNOWN_TOOL = -32602
 
 
-def mcp_routes(gateway: Gateway) -> Sequence[BaseRoute]:
-    """The route of the MCP door."""
-    return [Route("/mcp", _Door(gateway))]
+@dataclass(frozen=True, slots=True)
+class ServedTool:
+    """A tool that is no function of an application."""
+
+    name: str
+    title: str
+    description: str
+    schema: dict[str, Any]
+    """Of its arguments: a JSON schema of an object."""
+    call: Callable[[Key, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+    """Makes the call on behalf of a key. A `NoriaError` is told to the model that called."""
+
+
+def mcp_routes(gateway: Gateway, tools: Sequence[ServedTool] = ()) -> Sequence[BaseRoute]:
+    """The route of the MCP door, with these tools beside the functions of applications."""
+    return [Route("/mcp", _Door(gateway, tools))]
 
 
 class _Door:
     """The door as an ASGI application. What it needs is loaded when somebody comes."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, tools: Sequence[ServedTool]) -> None:
         self._gateway = gateway
+        self._tools = {tool.name: tool for tool in tools}
         self._manager: asyncio.Future[StreamableHTTPSessionManager] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,7 +89,7 @@ class _Door:
         server: Server[Any] = Server(
             "noria",
             version=__version__,
-            instructions="The functions of the applications that noria serves.",
+            instructions="The functions of applications that noria serves, and plans of API calls.",
             on_list_tools=self._list,
             on_call_tool=self._call,
         )
@@ -100,6 +116,15 @@ class _Door:
             for manifest, function in functions
             if may_use(key, manifest.name)
         ]
+        tools += [
+            types.Tool(
+                name=tool.name,
+                title=tool.title,
+                description=tool.description,
+                input_schema=tool.schema,
+            )
+            for tool in self._tools.values()
+        ]
         return types.ListToolsResult(tools=tools)
 
     async def _call(
@@ -109,6 +134,8 @@ class _Door:
 
         request = context.request
         assert request is not None
+        if asked.name in self._tools:
+            return await self._call_own(self._tools[asked.name], request.state.key, asked)
         body = orjson.dumps(asked.arguments or {})
         meta: dict[str, Any] = {}
         try:
@@ -130,6 +157,19 @@ class _Door:
             structured_content=answer if isinstance(answer, dict) else None,
             _meta=meta,
         )
+
+    async def _call_own(
+        self, tool: ServedTool, key: Key, asked: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        from mcp import types
+
+        try:
+            told = await tool.call(key, asked.arguments or {})
+        except NoriaError as refusal:
+            said = types.TextContent(type="text", text=str(refusal))
+            return types.CallToolResult(content=[said], is_error=True)
+        text = types.TextContent(type="text", text=orjson.dumps(told).decode())
+        return types.CallToolResult(content=[text], structured_content=told)
 
 
 def _functions(client: AppClient) -> Iterator[tuple[Manifest, dict[str, Any]]]:

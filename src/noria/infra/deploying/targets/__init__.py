@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from noria.errors import ConfigError
@@ -12,7 +13,15 @@ if TYPE_CHECKING:
 
 __all__ = ["place_of", "target_of"]
 
-_KINDS = ("local", "ssh", "docker", "kubernetes", "ray", "skypilot")
+# Each is imported where it is used.
+_PLACES = {
+    "local": ("local", "LocalPlace"),
+    "ssh": ("ssh", "SSHPlace"),
+    "docker": ("docker", "DockerPlace"),
+    "kubernetes": ("kubernetes", "KubernetesPlace"),
+    "ray": ("ray", "RayPlace"),
+    "skypilot": ("skypilot", "SkyPilotPlace"),
+}
 
 
 def target_of(config: Config, name: str) -> Target:
@@ -23,10 +32,10 @@ def target_of(config: Config, name: str) -> Target:
     """
     from noria.config import Target
 
-    target = config.targets.get(name, Target() if name in _KINDS else None)
-    kind = None if target is None else target.kind or (name if name in _KINDS else None)
+    target = config.targets.get(name, Target() if name in _PLACES else None)
+    kind = None if target is None else target.kind or (name if name in _PLACES else None)
     if target is None or kind is None:
-        known = ", ".join(sorted({*config.targets, *_KINDS}))
+        known = ", ".join(sorted({*config.targets, *_PLACES}))
         what = "has no kind" if target is not None else "does not exist"
         raise ConfigError(
             f"The target {name!r} {what}. There is: {known}.",
@@ -42,18 +51,6 @@ def place_of(config: Config, name: str) -> Place:
         ConfigError: there is no such target, or a setting that its kind needs is missing.
     """
     target = target_of(config, name)
-    match target.kind:
-        case "local":
-            from noria.infra.deploying.targets.local import LocalPlace as Found
-        case "ssh":
-            from noria.infra.deploying.targets.ssh import SSHPlace as Found
-        case "docker":
-            from noria.infra.deploying.targets.docker import DockerPlace as Found
-        case "kubernetes":
-            from noria.infra.deploying.targets.kubernetes import KubernetesPlace as Found
-        case "ray":
-            from noria.infra.deploying.targets.ray import RayPlace as Found
-        case _:
-            from noria.infra.deploying.targets.skypilot import SkyPilotPlace as Found
-    place: Place = Found(config, name, target)
+    module, made = _PLACES[str(target.kind)]
+    place: Place = getattr(import_module(f"{__name__}.{module}"), made)(config, name, target)
     return place

@@ -91,10 +91,13 @@ def run_tool(
         raise NoriaError(f"{what} needs {command[0]}, which is not installed on this machine.")
     try:
         done = subprocess.run(
-            command, capture_output=True, timeout=seconds, check=False,
+            command,
+            input=given or b"",
+            capture_output=True,
+            timeout=seconds,
+            check=False,
             env=os.environ | dict(secrets or {}),
-            **({"stdin": subprocess.DEVNULL} if given is None else {"input": given}),
-        )  # fmt: skip
+        )
     except subprocess.TimeoutExpired:
         raise NoriaError(f"{what}: {command[0]} took over {seconds} s.") from None
     if done.returncode:

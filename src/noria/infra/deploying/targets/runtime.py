@@ -147,9 +147,10 @@ def _package(name: str, installed: metadata.Distribution) -> Package:
             for path in sorted(root.rglob("*"))
             if path.is_file() and path.suffix != ".pyc"
         ]
-    told = installed.metadata
-    license_ = told.get("License-Expression") or (told.get("License") or "").split("\n")[0]
-    return Package(name, installed.version, license_[:80], tuple(sorted(files)))
+    told = dict(installed.metadata.items())  # type: ignore[attr-defined]  # it is a Message
+    named = told.get("License-Expression") or told.get("License", "").split("
+")[0]
+    return Package(name, installed.version, named[:80], tuple(sorted(files)))
 
 
 def _requirements(installed: metadata.Distribution) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """Revisions, where they are deployed, what was decided of them, and the catalogue of resources.
 
 Revision ID: 0046
-Revises: 0040
+Revises: 0043
 Create Date: 2026-12-01
 """
 
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0046"
-down_revision = "0040"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 

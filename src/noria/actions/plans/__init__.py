@@ -1,0 +1,1 @@
+"""Plans as they are kept, judged by the policy, and signed."""

@@ -1,0 +1,1 @@
+"""Those who carry out calls: a simulator, and Amazon EC2."""

@@ -1,0 +1,1 @@
+"""Amazon EC2, by boto3 (extra `ec2`)."""

@@ -1,0 +1,1 @@
+"""Carrying plans out: journalled before every call, resumed after a crash, watched, undone."""
