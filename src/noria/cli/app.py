@@ -8,6 +8,7 @@ import typer
 
 import noria
 from noria.cli import (
+    agent,
     battles,
     capacity,
     chat,

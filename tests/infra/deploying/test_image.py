@@ -1,4 +1,4 @@
-"""An image without a daemon: its digests hold, its user is nobody's root, and it can be built on."""
+"""An image without a daemon: its digests hold, it is not root's, and can be built on."""
 
 from __future__ import annotations
 

@@ -148,8 +148,8 @@ def _package(name: str, installed: metadata.Distribution) -> Package:
             if path.is_file() and path.suffix != ".pyc"
         ]
     told = dict(installed.metadata.items())  # type: ignore[attr-defined]  # it is a Message
-    named = told.get("License-Expression") or told.get("License", "").split("
-")[0]
+    first = str(told.get("License") or "").partition("\n")[0]
+    named = str(told.get("License-Expression") or first)
     return Package(name, installed.version, named[:80], tuple(sorted(files)))
 
 
