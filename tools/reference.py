@@ -142,6 +142,7 @@ class Table:
 
 
 _TYPES = {
+    "Path": "path",
     "str": "text",
     "int": "whole number",
     "float": "number",

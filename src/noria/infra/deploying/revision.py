@@ -106,9 +106,8 @@ def revision_of(file: Path, config: Config, db: Database) -> Revision:
     apps = sorted(load_app(file), key=lambda app: app.name)
     names = tuple(app.name for app in apps)
     files = {str(path.relative_to(file.parent)): path for path in code_files(file, config.home)}
-    asked: set[str | None] = {app.model.name for app in apps} | {
-        variant.model for app in apps for variant in app.variants.values() if variant.model
-    }
+    asked = {app.model.name or "" for app in apps}
+    asked |= {one.model for app in apps for one in app.variants.values() if one.model}
     parts = {
         "code": {name: _sha(path.read_bytes()) for name, path in sorted(files.items())},
         "pins": _pins(file.parent, files),
@@ -214,7 +213,7 @@ def _indexes(db: Database, apps: tuple[str, ...]) -> dict[str, str]:
     return {row.name: f"{row.version} ({row.model})" for row in sorted(rows)}
 
 
-def _models(config: Config, apps: tuple[str, ...], asked: set[str | None]) -> dict[str, str]:
+def _models(config: Config, apps: tuple[str, ...], asked: set[str]) -> dict[str, str]:
     """Each model that the applications ask, with what its name stands for now."""
     from noria.models.own import OwnModels
     from noria.models.promotions import promoted
