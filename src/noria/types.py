@@ -17,6 +17,7 @@ __all__ = [
     "EVERY_GROUP",
     "Budget",
     "Label",
+    "MediaUsage",
     "Money",
     "Principal",
     "Span",
@@ -194,6 +195,19 @@ class Principal:
         return not grants or EVERY_GROUP in self.groups or not self.groups.isdisjoint(grants)
 
 
+@dataclass(frozen=True, slots=True)
+class MediaUsage:
+    """Tokens that are no text, as the provider counted them: part of `Usage.input_tokens` and
+    `output_tokens`, and what was read from a prompt cache part of the input of its kind."""
+
+    audio_input: int = 0
+    audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    cached_audio: int = 0
+    cached_image: int = 0
+
+
 @dataclass(slots=True)
 class Usage:
     """Tokens as the provider counted them. `cached_tokens` (read from a prompt cache) and
@@ -210,6 +224,10 @@ class Usage:
     """How often the provider has searched the web, which is paid by the use."""
     absurd: bool = False
     """The provider's figures cannot be true, and none of them is kept."""
+    hour_write_tokens: int = 0
+    """Of `cache_write_tokens`, those that are kept for an hour, which cost more."""
+    media: MediaUsage | None = None
+    """Of the tokens, those of sound and of images, where there are any."""
 
 
 class SpanKind(enum.StrEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -22,7 +23,7 @@ from noria.models.prices import (
     listed_price,
     overridden_price,
 )
-from noria.types import Usage
+from noria.types import MediaUsage, Usage
 
 rate = st.integers(0, 10**12)
 whole_rate = st.integers(0, 10**6).map(lambda nano: nano * 10**6)
@@ -34,7 +35,11 @@ tokens = st.integers(0, 10_000_000)
 def token_prices(draw: st.DrawFn) -> TokenPrice:
     starts = [0, *sorted(draw(st.sets(st.integers(1, 1_000_000), max_size=3)))]
     rates = draw(st.sampled_from([rate, whole_rate]))
-    tiers = tuple(Rates(start, *(draw(rates) for _ in range(5))) for start in starts)
+    some = st.none() | rates
+    tiers = tuple(
+        Rates(start, *(draw(rates) for _ in range(5)), *(draw(some) for _ in range(7)))
+        for start in starts
+    )
     return TokenPrice(tiers, per_request=draw(st.integers(0, 10**9)))
 
 
@@ -55,12 +60,15 @@ def prices(draw: st.DrawFn) -> Price:
 def usages(draw: st.DrawFn) -> Usage:
     used, made = draw(tokens), draw(tokens)
     cached = draw(st.integers(0, used))
+    counts = st.integers(0, 10_000_000)
     return Usage(
         input_tokens=used,
         output_tokens=made,
         cached_tokens=cached,
         cache_write_tokens=draw(st.integers(0, used - cached)),
         reasoning_tokens=draw(st.integers(0, made)),
+        hour_write_tokens=draw(counts),
+        media=draw(st.none() | st.builds(MediaUsage, *(counts for _ in range(6)))),
     )
 
 
@@ -177,3 +185,37 @@ def test_the_table_is_read_as_its_own_library_reads_it(
 def test_an_unknown_model_has_no_price() -> None:
     assert listed_price("openai", "no-such-model-9000") == (None, None)
     assert listed_price("nobody", "gpt-4o-mini") == (None, None)
+
+
+def test_what_is_kept_for_an_hour_costs_twice_the_input() -> None:
+    rates = Rates(0, 3_000_000_000, 15_000_000_000, 300_000_000, 3_750_000_000, 15_000_000_000)
+    hourly = replace(rates, hour_write=6_000_000_000)
+    usage = Usage(1000, 0, 0, 0, 0.0, 1000, hour_write_tokens=400)
+    assert TokenPrice((rates,)).cost(usage) == 1000 * 3750
+    assert TokenPrice((hourly,)).cost(usage) == 600 * 3750 + 400 * 6000
+    assert TokenPrice((hourly,)).bound(1000, 0, 1) == 1000 * 6000
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [("anthropic", "claude-sonnet-4-6"), ("aws", "anthropic.claude-sonnet-4-6")],
+)
+def test_every_claude_has_a_price_for_an_hour(provider: str, model: str) -> None:
+    price, _ = listed_price(provider, model)
+    assert price is not None
+    written = Usage(1000, 0, 0, 0, 0.0, 1000)
+    kept = replace(written, hour_write_tokens=1000)
+    assert price.cost(kept) * 1.25 == price.cost(written) * 2
+
+
+def test_sound_and_images_have_prices_of_their_own() -> None:
+    rates = Rates(
+        0, 300_000, 2_500_000, 30_000, 300_000, 2_500_000,
+        audio_input=1_000_000, cached_audio=100_000, image_output=30_000_000,
+    )  # fmt: skip
+    heard = Usage(1000, 0, 200, media=MediaUsage(audio_input=500, cached_audio=200))
+    # 500 of text, 300 of sound, 200 of sound from the cache.
+    whole = TokenPrice((rates,))
+    assert whole.cost(heard) == ceil((500 * 300_000 + 300 * 1_000_000 + 200 * 100_000) / 10**6)
+    drawn = Usage(0, 1290, media=MediaUsage(image_output=1290))
+    assert whole.cost(drawn) == 1290 * 30

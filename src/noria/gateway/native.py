@@ -19,6 +19,7 @@ from noria.gateway.dialects import error_event
 from noria.gateway.stream import StreamRelay, Written
 from noria.models.refusal import Refusal
 from noria.models.wire import data_of, read_json
+from noria.models.wires.usage import UsageTally, read_usage
 from noria.types import Usage
 
 __all__ = ["NATIVE", "NativeRelay", "NativeWire"]
@@ -27,37 +28,7 @@ _SHOWN_OF_THINKING: Final = 4
 """Tokens of thinking for each byte that is shown of it, where a provider may show a summary."""
 
 
-def _count(usage: Any, *names: str) -> int:
-    """The first of some counts that is there; what can be none is 0."""
-    for name in names:
-        value = usage.get(name) if isinstance(usage, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return 0
-
-
-def _absurd(usage: Usage) -> Usage:
-    counts = (usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.reasoning_tokens)
-    if min(counts) < 0 or max(counts) > 10**9:
-        return Usage(absurd=True)
-    return usage
-
-
 # Anthropic's Messages
-
-
-def _messages_usage(reply: dict[str, Any]) -> Usage | None:
-    usage = reply.get("usage")
-    if not isinstance(usage, dict) or usage.get("input_tokens") is None:
-        return None
-    read, written = (
-        _count(usage, "cache_read_input_tokens"),
-        _count(usage, "cache_creation_input_tokens"),
-    )
-    found = Usage(_count(usage, "input_tokens") + read + written, _count(usage, "output_tokens"))
-    found.cached_tokens, found.cache_write_tokens = read, written
-    found.searches = max(0, _count(usage.get("server_tool_use"), "web_search_requests"))
-    return _absurd(found)
 
 
 def _messages_event(relay: NativeRelay, event: dict[str, Any]) -> None:
@@ -66,9 +37,9 @@ def _messages_event(relay: NativeRelay, event: dict[str, Any]) -> None:
             message = event.get("message")
             if isinstance(message, dict):
                 relay.head = message
-                relay.add_usage(message.get("usage"))
+                relay.tally(message)
         case "message_delta":
-            relay.add_usage(event.get("usage"))
+            relay.tally(event)
         case "content_block_start":
             block = event.get("content_block")
             relay.block = event.get("index") if isinstance(event.get("index"), int) else None
@@ -97,21 +68,13 @@ def _messages_cut(relay: NativeRelay) -> list[tuple[str, dict[str, Any]]]:
 # OpenAI's Responses
 
 
-def _responses_usage(reply: dict[str, Any]) -> Usage | None:
-    usage = reply.get("usage")
-    if not isinstance(usage, dict) or usage.get("input_tokens") is None:
-        return None
-    read, made = usage.get("input_tokens_details"), usage.get("output_tokens_details")
-    found = Usage(_count(usage, "input_tokens"), _count(usage, "output_tokens"))
-    found.cached_tokens = _count(read, "cached_tokens")
-    found.cache_write_tokens = _count(read, "cache_write_tokens")
-    found.reasoning_tokens = _count(made, "reasoning_tokens")
+def _responses_searches(reply: dict[str, Any]) -> int:
+    """How often it has searched the web, which Responses has no count of."""
     output = reply.get("output")
-    found.searches = sum(
+    return sum(
         isinstance(item, dict) and item.get("type") == "web_search_call"
         for item in (output if isinstance(output, list) else ())
     )
-    return _absurd(found)
 
 
 def _responses_event(relay: NativeRelay, event: dict[str, Any]) -> None:
@@ -122,9 +85,9 @@ def _responses_event(relay: NativeRelay, event: dict[str, Any]) -> None:
         relay.number = number
     if isinstance(response, dict):
         relay.head = response
-        usage = _responses_usage(response)
-        if usage is not None:
-            relay.usage = usage
+        relay.tally(response)
+        if relay.usage is not None:
+            relay.usage.searches = _responses_searches(response)
     if kind in ("response.completed", "response.incomplete"):
         relay.finish()
     elif kind == "response.failed":
@@ -147,23 +110,8 @@ def _responses_cut(relay: NativeRelay) -> list[tuple[str, dict[str, Any]]]:
 # Google's generateContent
 
 
-def _gemini_usage(reply: dict[str, Any]) -> Usage | None:
-    usage = reply.get("usageMetadata")
-    if not isinstance(usage, dict) or usage.get("promptTokenCount") is None:
-        return None
-    thought = _count(usage, "thoughtsTokenCount")
-    found = Usage(
-        _count(usage, "promptTokenCount") + _count(usage, "toolUsePromptTokenCount"),
-        _count(usage, "candidatesTokenCount") + thought,
-    )
-    found.cached_tokens, found.reasoning_tokens = _count(usage, "cachedContentTokenCount"), thought
-    return _absurd(found)
-
-
 def _gemini_event(relay: NativeRelay, event: dict[str, Any]) -> None:
-    usage = _gemini_usage(event)
-    if usage is not None:
-        relay.usage = usage
+    relay.tally(event)
     relay.head = event
     if isinstance(event.get("promptFeedback"), dict) and not event.get("candidates"):
         relay.ends = True
@@ -188,14 +136,20 @@ def _gemini_cut(relay: NativeRelay) -> list[tuple[str, dict[str, Any]]]:
 class NativeWire:
     """How one dialect is read."""
 
+    name: str
     answer: str
     """The field that a whole answer has."""
-    usage: Callable[[dict[str, Any]], Usage | None]
-    """What a whole answer has used."""
     event: Callable[[NativeRelay, dict[str, Any]], None]
     """Takes notice of an event of a stream."""
     cut: Callable[[NativeRelay], list[tuple[str, dict[str, Any]]]]
     """The events with which a stream ends at its limit."""
+
+    def usage(self, reply: dict[str, Any]) -> Usage | None:
+        """What a whole answer has used."""
+        usage = read_usage(self.name, reply)
+        if usage is not None and self.name == "responses":
+            usage.searches = _responses_searches(reply)
+        return usage
 
     def is_whole(self, reply: dict[str, Any]) -> bool:
         """Whether an answer without that field is one all the same: Gemini says so of a prompt
@@ -204,9 +158,9 @@ class NativeWire:
 
 
 NATIVE: Final = {
-    "messages": NativeWire("content", _messages_usage, _messages_event, _messages_cut),
-    "responses": NativeWire("output", _responses_usage, _responses_event, _responses_cut),
-    "gemini": NativeWire("candidates", _gemini_usage, _gemini_event, _gemini_cut),
+    "messages": NativeWire("messages", "content", _messages_event, _messages_cut),
+    "responses": NativeWire("responses", "output", _responses_event, _responses_cut),
+    "gemini": NativeWire("gemini", "candidates", _gemini_event, _gemini_cut),
 }
 """The dialects that pass as they come, by the name that `[providers.NAME] wire` has for them."""
 
@@ -222,8 +176,7 @@ class NativeRelay(StreamRelay):
         super().__init__(wants_usage=True, choices=1)
         self._name = name
         self._wire = NATIVE[name]
-        self._reported: dict[str, Any] = {}
-        """The counts that were reported last, each by its name."""
+        self._counts = UsageTally(name)
         self._held = b""
         """What follows the end of an answer that only the end of the stream makes whole."""
         self._pieces = self._text_bytes = 0
@@ -238,13 +191,10 @@ class NativeRelay(StreamRelay):
 
     # What a wire's reader says of the stream
 
-    def add_usage(self, usage: Any) -> None:
-        """Take counts, which replace those that were reported before."""
-        if isinstance(usage, dict):
-            self._reported |= {name: value for name, value in usage.items() if value is not None}
-            found = self._wire.usage({"usage": self._reported})
-            if found is not None:
-                self.usage = found
+    def tally(self, holder: dict[str, Any]) -> None:
+        """Take what an event, or the answer within it, says of usage."""
+        if self._counts.note(holder):
+            self.usage = self._counts.usage
 
     def wrote(self, text: Any, tokens: int = 1) -> None:
         """A part of the answer has come: at most so many tokens for each byte."""

@@ -39,6 +39,9 @@ UNLIMITED = 2**31 - 1
 """The answer of `affordable_output` where more tokens cost nothing."""
 
 _MILLION = 1_000_000
+_HOUR_WRITE_FACTOR = 2
+"""What Anthropic charges for writing to the cache for an hour, in prices of input; for five minutes
+it is 1.25."""
 
 
 class Price(Protocol):
@@ -69,15 +72,66 @@ class Rates:
     cache_write: int
     """Input that was written to it (a few providers charge more for that)."""
     reasoning: int
+    hour_write: int | None = None
+    """Input that was written to the cache for an hour; None where it costs what other writes do."""
+    audio_input: int | None = None
+    """Sound; None, as below, where it costs what text does."""
+    audio_output: int | None = None
+    image_input: int | None = None
+    image_output: int | None = None
+    cached_audio: int | None = None
+    """Sound that was read from the cache; None where it costs what text from there does."""
+    cached_image: int | None = None
 
     dearest_input: int = field(init=False)
-    """The most that a token of input can cost, however the cache is used."""
+    """The most that a token of input can cost, however the cache is used and whatever it is of."""
     dearest_output: int = field(init=False)
     """The most that a token of output can cost."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "dearest_input", max(self.input, self.cached, self.cache_write))
-        object.__setattr__(self, "dearest_output", max(self.output, self.reasoning))
+        put = (self.hour_write, self.audio_input, self.image_input)
+        kept = (self.cached_audio, self.cached_image)
+        said = (self.audio_output, self.image_output)
+        base = max(self.input, self.cached, self.cache_write)
+        object.__setattr__(self, "dearest_input", max(base, *(rate or 0 for rate in put + kept)))
+        base = max(self.output, self.reasoning)
+        object.__setattr__(self, "dearest_output", max(base, *(rate or 0 for rate in said)))
+
+    def surcharge(self, usage: Usage, cached: int, written: int) -> int:
+        """What those tokens cost beyond what others do that are neither sound nor images, nor
+        written for an hour; in the unit of the rates, and less than 0 where they are cheaper.
+
+        Args:
+            usage: the call's.
+            cached: how much of its input was read from the cache.
+            written: how much was written to it.
+        """
+        hour = min(usage.hour_write_tokens, written)
+        total = hour * (_or(self.hour_write, self.cache_write) - self.cache_write)
+        media = usage.media
+        if media is None:
+            return total
+        heard = min(media.cached_audio, media.audio_input, cached)
+        seen = min(media.cached_image, media.image_input, cached - heard)
+        fresh = usage.input_tokens - cached - written
+        sound = min(media.audio_input - heard, fresh)
+        images = min(media.image_input - seen, fresh - sound)
+        made = max(0, usage.output_tokens - usage.reasoning_tokens)
+        spoken = min(media.audio_output, made)
+        drawn = min(media.image_output, made - spoken)
+        return (
+            total
+            + heard * (_or(self.cached_audio, self.cached) - self.cached)
+            + seen * (_or(self.cached_image, self.cached) - self.cached)
+            + sound * (_or(self.audio_input, self.input) - self.input)
+            + images * (_or(self.image_input, self.input) - self.input)
+            + spoken * (_or(self.audio_output, self.output) - self.output)
+            + drawn * (_or(self.image_output, self.output) - self.output)
+        )
+
+
+def _or(rate: int | None, otherwise: int) -> int:
+    return otherwise if rate is None else rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +157,12 @@ class TokenPrice(Price):
 
     @override
     def cost(self, usage: Usage) -> int:
-        plain = not (usage.cached_tokens or usage.cache_write_tokens or usage.reasoning_tokens)
+        plain = not (
+            usage.cached_tokens
+            or usage.cache_write_tokens
+            or usage.reasoning_tokens
+            or usage.media is not None
+        )
         if plain and self._by_token is not None:
             used, made, _, _ = self._by_token
             return usage.input_tokens * used + usage.output_tokens * made + self.per_request
@@ -121,6 +180,8 @@ class TokenPrice(Price):
             + (usage.output_tokens - reasoning) * rates.output
             + reasoning * rates.reasoning
         )
+        if usage.hour_write_tokens or usage.media is not None:
+            total += rates.surcharge(usage, cached, written)
         return -(-total // _MILLION) + self.per_request
 
     @override
@@ -225,12 +286,13 @@ def listed_price(provider: str, model: str) -> tuple[Price | None, int | None]:
     found = vendor and vendor.find_model(model, all_providers=providers)
     if not found:
         return None, None
+    by_the_hour = "claude" in found.id
     if not isinstance(found.prices, list):
-        return _token_price(found.prices), found.context_window
+        return _token_price(found.prices, by_the_hour=by_the_hour), found.context_window
     variants: list[tuple[Callable[[datetime], bool], Price]] = []
     now = utc_now()
     for conditional in reversed(found.prices):
-        price = _token_price(conditional.prices)
+        price = _token_price(conditional.prices, by_the_hour=by_the_hour)
         rule = conditional.constraint
         if price is None:
             continue
@@ -248,8 +310,14 @@ def _always(at: datetime) -> bool:
     return True
 
 
-def _token_price(prices: ModelPrice) -> TokenPrice | None:
-    """Read one entry of the table; None where it does not price input by tokens."""
+def _token_price(prices: ModelPrice, *, by_the_hour: bool) -> TokenPrice | None:
+    """Read one entry of the table; None where it does not price input by tokens.
+
+    Args:
+        prices: the entry.
+        by_the_hour: whether the model's prompt cache can keep for an hour, which the table does
+            not price for all models that can.
+    """
     from genai_prices.types import TieredPrices
 
     if prices.input_mtok is None:
@@ -268,10 +336,16 @@ def _token_price(prices: ModelPrice) -> TokenPrice | None:
             value = reached[-1] if reached else value.base
         return _nano(value)
 
+    def perhaps(name: str, above: int) -> int | None:
+        return None if getattr(prices, name) is None else rate(name, above, 0)
+
     tiers = []
     for above in sorted(starts):
         input_rate = rate("input_mtok", above, 0)
         output = rate("output_mtok", above, input_rate)
+        hour_write = perhaps("cache_write_1h_mtok", above)
+        if hour_write is None and prices.cache_write_mtok is not None and by_the_hour:
+            hour_write = _HOUR_WRITE_FACTOR * input_rate
         tiers.append(
             Rates(
                 above,
@@ -280,6 +354,13 @@ def _token_price(prices: ModelPrice) -> TokenPrice | None:
                 rate("cache_read_mtok", above, input_rate),
                 rate("cache_write_mtok", above, input_rate),
                 rate("output_reasoning_mtok", above, output),
+                hour_write,
+                audio_input=perhaps("input_audio_mtok", above),
+                audio_output=perhaps("output_audio_mtok", above),
+                image_input=perhaps("input_image_mtok", above),
+                image_output=perhaps("output_image_mtok", above),
+                cached_audio=perhaps("cache_audio_read_mtok", above),
+                cached_image=perhaps("cache_image_read_mtok", above),
             )
         )
     per_thousand = prices.requests_kcount

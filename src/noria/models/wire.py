@@ -13,12 +13,14 @@ from typing import Any, Final
 
 import orjson
 
-from noria.types import Usage
+from noria.types import MediaUsage, Usage
 
 __all__ = [
     "BOM",
     "CARRIAGE_RETURN",
     "LINE_FEED",
+    "MOST_TOKENS",
+    "count_of",
     "data_of",
     "events",
     "read_json",
@@ -30,7 +32,7 @@ CARRIAGE_RETURN: Final = 0x0D
 LINE_FEED: Final = 0x0A
 """As numbers: for a piece of bytes `in` raises and forgets an exception first."""
 
-_MOST_TOKENS: Final = 10**9
+MOST_TOKENS: Final = 10**9
 """No call has used as many: a provider that says so is wrong."""
 _MOST_COMPUTE_MS: Final = 1e9
 # An escape of JSON: a pair of surrogates, one that stands alone (the group), or any other.
@@ -79,7 +81,7 @@ def usage_of(reply: dict[str, Any]) -> Usage | None:
     completion: Any = usage.get("completion_tokens")
     total: Any = usage.get("total_tokens")
     proper = type(prompt) is type(completion) is type(total) is int and prompt >= 0 <= completion
-    if proper and total == prompt + completion <= _MOST_TOKENS and len(usage) == 3:
+    if proper and total == prompt + completion <= MOST_TOKENS and len(usage) == 3:
         return Usage(prompt, completion)  # All that many servers say.
     return _read_usage(usage)
 
@@ -104,8 +106,8 @@ def _read_usage(usage: dict[str, Any]) -> Usage | None:
     made = usage.get("completion_tokens")
     if made is None:
         made = usage.get("output_tokens")
-    prompt, completion = _count(given), _count(made)
-    total = _count(usage.get("total_tokens"))
+    prompt, completion = count_of(given), count_of(made)
+    total = count_of(usage.get("total_tokens"))
     if prompt is None or completion is None or total is None:
         return Usage(absurd=True)
     hidden = max(0, total - prompt - completion)
@@ -113,23 +115,33 @@ def _read_usage(usage: dict[str, Any]) -> Usage | None:
     read = _details(usage, "prompt_tokens_details")
     written = _details(usage, "completion_tokens_details")
     cached = (
-        _count(read.get("cached_tokens"))
-        or _count(usage.get("prompt_cache_hit_tokens"))
-        or _count(usage.get("cached_tokens"))
+        count_of(read.get("cached_tokens"))
+        or count_of(usage.get("prompt_cache_hit_tokens"))
+        or count_of(usage.get("cached_tokens"))
         or 0
     )
     found.cached_tokens = min(cached, prompt)
-    stored = _count(read.get("cache_write_tokens")) or 0
+    stored = count_of(read.get("cache_write_tokens")) or 0
     found.cache_write_tokens = min(stored, prompt - found.cached_tokens)
-    thought = _count(written.get("reasoning_tokens")) or _count(usage.get("reasoning_tokens")) or 0
+    thought = (
+        count_of(written.get("reasoning_tokens")) or count_of(usage.get("reasoning_tokens")) or 0
+    )
     found.reasoning_tokens = min(max(hidden, thought), found.output_tokens)
+    media = MediaUsage(
+        count_of(read.get("audio_tokens")) or 0,
+        count_of(written.get("audio_tokens")) or 0,
+        count_of(read.get("image_tokens")) or 0,
+        count_of(written.get("image_tokens")) or 0,
+    )
+    if media.audio_input or media.audio_output or media.image_input or media.image_output:
+        found.media = media
     compute = usage.get("compute_ms")
     if isinstance(compute, int | float) and not math.isnan(compute):
         found.compute_ms = float(min(max(compute, 0), _MOST_COMPUTE_MS))
     return found
 
 
-def _count(value: Any) -> int | None:
+def count_of(value: Any) -> int | None:
     """A count of tokens, 0 where nothing is said; None for what can be none."""
     if value is None:
         return 0
@@ -137,7 +149,7 @@ def _count(value: Any) -> int | None:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return math.ceil(value) if 0 <= value <= _MOST_TOKENS else None
+    return math.ceil(value) if 0 <= value <= MOST_TOKENS else None
 
 
 def _details(usage: dict[str, Any], key: str) -> dict[str, Any]:

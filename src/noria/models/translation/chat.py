@@ -9,7 +9,17 @@ import orjson
 
 from noria.ids import new_span_id
 from noria.models.completion import said_in
-from noria.models.translation.form import Event, Form, Part, Tool, Turn, refused
+from noria.models.translation.form import (
+    Event,
+    Form,
+    Part,
+    Tool,
+    Turn,
+    leave_out,
+    leave_out_failures,
+    leave_out_marks,
+    refused,
+)
 from noria.models.wire import usage_of
 from noria.types import Usage
 
@@ -107,7 +117,9 @@ def _parts(content: Any) -> list[Part]:
     for part in content:
         kind = part.get("type")
         if kind in ("text", "input_text", "output_text"):
-            found.append(Part("text", part.get("text") or "", cached="cache_control" in part))
+            mark = part.get("cache_control")
+            cached = (mark.get("ttl") or "5m") if isinstance(mark, dict) else ""
+            found.append(Part("text", part.get("text") or "", cached=cached))
         elif kind == "image_url":
             held = part.get("image_url")
             found.append(_media("image", held.get("url") if isinstance(held, dict) else held))
@@ -168,6 +180,10 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
         fields["response_format"] = {"type": "json_object"}
     if form.stream:
         fields["stream"] = True
+    leave_out(form, "top_k", form.top_k, "OpenAI's chat has none")
+    leave_out(form, "reasoning effort", form.effort, "not every server of OpenAI's chat takes one")
+    leave_out_failures(form, "OpenAI's chat has no word for it but the result")
+    leave_out_marks(form, "servers of OpenAI's chat cache by themselves")
     return fields
 
 

@@ -21,6 +21,9 @@ __all__ = [
     "Role",
     "Tool",
     "Turn",
+    "leave_out",
+    "leave_out_failures",
+    "leave_out_marks",
     "refused",
 ]
 
@@ -58,8 +61,8 @@ class Part:
     """Of a result, what it holds."""
     failed: bool = False
     """Of a result, whether the tool failed."""
-    cached: bool = False
-    """Whether the prompt up to here is to be cached."""
+    cached: str = ""
+    """For how long the prompt up to here is to be cached: `5m`, `1h`; empty for not at all."""
 
 
 @dataclass(slots=True)
@@ -140,6 +143,24 @@ class AnswerWriter(Protocol):
 
     def end(self) -> bytes:
         """What ends the stream."""
+
+
+def leave_out(form: Form, field_name: str, value: Any, why: str) -> None:
+    """Note that a field is not sent, where it was set."""
+    if value is not None:
+        form.notes.append(f"{field_name}: {why}")
+
+
+def leave_out_marks(form: Form, why: str) -> None:
+    """Note that the marks of what is to be cached are not sent, where there are any."""
+    if any(part.cached for turn in form.turns for part in turn.parts):
+        form.notes.append(f"cache marks: {why}")
+
+
+def leave_out_failures(form: Form, why: str) -> None:
+    """Note that it is not told of tools that they failed, where some did."""
+    if any(part.failed for turn in form.turns for part in turn.parts):
+        form.notes.append(f"failure of a tool: {why}")
 
 
 def refused(field_name: str, why: str) -> ApiError:

@@ -7,7 +7,18 @@ from typing import Any, Final
 import orjson
 
 from noria.ids import new_span_id
-from noria.models.translation.form import Event, Form, Part, Tool, Turn, refused
+from noria.models.translation.form import (
+    Event,
+    Form,
+    Part,
+    Tool,
+    Turn,
+    leave_out,
+    leave_out_marks,
+    refused,
+)
+from noria.models.translation.sequence import SequentialWriter
+from noria.models.wires.usage import UsageTally
 from noria.types import Usage
 
 __all__ = [
@@ -15,7 +26,6 @@ __all__ = [
     "GeminiWriter",
     "read_reply",
     "read_request",
-    "usage_in",
     "write_reply",
     "write_request",
 ]
@@ -192,6 +202,9 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
         config["thinkingConfig"] = {"thinkingBudget": budget, "includeThoughts": budget > 0}
     if config:
         fields["generationConfig"] = config
+    leave_out_marks(form, "Google caches by itself")
+    leave_out(form, "user", form.user, "Google takes none")
+    leave_out(form, "parallel tool calls", form.parallel, "Google leaves it to the model")
     return fields
 
 
@@ -239,20 +252,6 @@ def _part(part: Part, names: dict[str, str], form: Form) -> dict[str, Any] | Non
     return None
 
 
-def usage_in(usage: Any) -> Usage | None:
-    """What Google reports, whose output leaves out what was thought."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("promptTokenCount"), int):
-        return None
-    thought = usage.get("thoughtsTokenCount") or 0
-    found = Usage(
-        usage["promptTokenCount"] + (usage.get("toolUsePromptTokenCount") or 0),
-        (usage.get("candidatesTokenCount") or 0) + thought,
-    )
-    found.cached_tokens = usage.get("cachedContentTokenCount") or 0
-    found.reasoning_tokens = thought
-    return found
-
-
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Usage as Google reports it."""
     return {
@@ -271,11 +270,11 @@ def read_reply(reply: dict[str, Any]) -> list[Event]:
 
 
 class GeminiReader:
-    """Reads the pieces of a stream. Usage is cumulative: the last that was said counts."""
+    """Reads the pieces of a stream. Each may say what was used so far, also after the stop."""
 
     def __init__(self) -> None:
         self._calls = 0
-        self._usage: Usage | None = None
+        self._counts = UsageTally("gemini")
 
     def feed(self, event: dict[str, Any]) -> list[Event]:
         """What a piece says."""
@@ -292,16 +291,12 @@ class GeminiReader:
                 found.append(Event("stop", "calls" if stop == "stop" and self._calls else stop))
         if not candidates and (event.get("promptFeedback") or {}).get("blockReason"):
             found.append(Event("stop", "filter"))
-        usage = usage_in(event.get("usageMetadata"))
-        if usage is not None:
-            self._usage = usage
-            if any(one.kind == "stop" for one in found):
-                found += self.end()
+        self._counts.note(event)
         return found
 
     def end(self) -> list[Event]:
         """What was used, once."""
-        usage, self._usage = self._usage, None
+        usage = self._counts.usage
         return [Event("usage", usage=usage)] if usage is not None else []
 
     def _add(self, found: list[Event], part: dict[str, Any]) -> None:
@@ -316,18 +311,18 @@ class GeminiReader:
             found.append(Event("thinking" if part.get("thought") else "text", part["text"]))
 
 
-class GeminiWriter:
+class GeminiWriter(SequentialWriter):
     """Writes an answer as pieces. A call is one piece: Google's come whole."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._head = {"modelVersion": model, "responseId": new_span_id()}
         self._call: tuple[str, str] | None = None
         self._arguments: list[str] = []
         self._reason = "STOP"
         self._usage: Usage | None = None
 
-    def feed(self, event: Event) -> bytes:
-        """The piece, where there is one to send."""
+    def _write(self, event: Event) -> bytes:
         found = b""
         if self._call is not None and event.kind not in ("arguments", "usage"):
             found = self._called()
@@ -346,8 +341,7 @@ class GeminiWriter:
                 self._usage = event.usage
         return found
 
-    def end(self) -> bytes:
-        """The last piece, with the reason and what was used."""
+    def _finish(self) -> bytes:
         found = self._called() if self._call is not None else b""
         return found + self._piece([], self._reason)
 

@@ -7,7 +7,9 @@ from typing import Any, Final
 import orjson
 
 from noria.ids import new_span_id
-from noria.models.translation.form import Event, Form, Part, Tool, Turn, refused
+from noria.models.translation.form import Event, Form, Part, Tool, Turn, leave_out, refused
+from noria.models.translation.sequence import SequentialWriter
+from noria.models.wires.usage import UsageTally, read_usage
 from noria.types import Usage
 
 __all__ = [
@@ -15,7 +17,6 @@ __all__ = [
     "MessagesWriter",
     "read_reply",
     "read_request",
-    "usage_in",
     "write_reply",
     "write_request",
 ]
@@ -80,7 +81,15 @@ def read_request(fields: dict[str, Any]) -> Form:
     thinking = fields.get("thinking") or {}
     if thinking.get("type") == "disabled":
         form.effort = "none"
+    elif form.effort is None and isinstance(thinking.get("budget_tokens"), int):
+        form.effort = _effort_of(thinking["budget_tokens"])
     return form
+
+
+def _effort_of(budget: int) -> str:
+    """The effort that is written as a budget of so many tokens, or the next below."""
+    fitting = [effort for effort, tokens in _BUDGETS.items() if tokens <= budget]
+    return fitting[-1] if fitting else "minimal"
 
 
 def _parts(content: Any) -> list[Part]:
@@ -89,7 +98,8 @@ def _parts(content: Any) -> list[Part]:
     found = []
     for block in content or ():
         kind = block.get("type")
-        cached = "cache_control" in block
+        mark = block.get("cache_control")
+        cached = (mark.get("ttl") or "5m") if isinstance(mark, dict) else ""
         match kind:
             case "text":
                 part = Part("text", block.get("text") or "")
@@ -172,8 +182,7 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
     ):  # fmt: skip
         if value is not None:
             fields[name] = min(value, 1) if name == "temperature" else value
-    if form.seed is not None:
-        form.notes.append("seed: Anthropic takes none")
+    leave_out(form, "seed", form.seed, "Anthropic takes none")
     if form.schema:
         fields["output_config"] = {"format": {"type": "json_schema", "schema": form.schema}}
     elif form.schema is not None:
@@ -245,19 +254,10 @@ def _block(part: Part) -> dict[str, Any] | None:
         case _:
             raise refused("messages", f"Anthropic takes no {part.kind}")
     if part.cached:
-        block["cache_control"] = {"type": "ephemeral"}
+        block["cache_control"] = {"type": "ephemeral"} | (
+            {"ttl": part.cached} if part.cached != "5m" else {}
+        )
     return block
-
-
-def usage_in(usage: Any) -> Usage | None:
-    """What Anthropic reports, whose input leaves out what was read from or written to the cache."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("input_tokens"), int):
-        return None
-    read = usage.get("cache_read_input_tokens") or 0
-    written = usage.get("cache_creation_input_tokens") or 0
-    found = Usage(usage["input_tokens"] + read + written, usage.get("output_tokens") or 0)
-    found.cached_tokens, found.cache_write_tokens = read, written
-    return found
 
 
 def usage_fields(usage: Usage) -> dict[str, Any]:
@@ -265,6 +265,10 @@ def usage_fields(usage: Usage) -> dict[str, Any]:
     return {
         "input_tokens": usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens,
         "cache_creation_input_tokens": usage.cache_write_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.hour_write_tokens,
+            "ephemeral_1h_input_tokens": usage.hour_write_tokens,
+        },
         "cache_read_input_tokens": usage.cached_tokens,
         "output_tokens": usage.output_tokens,
     }
@@ -281,11 +285,10 @@ def read_reply(reply: dict[str, Any]) -> list[Event]:
         if block.get("type") == "thinking":
             found.append(Event("thinking", block.get("thinking") or ""))
             found.append(Event("signature", block.get("signature") or ""))
-        elif block.get("type") == "tool_use":
-            arguments = orjson.dumps(block.get("input") or {}).decode()
-            found.append(Event("arguments", arguments, reader.calls - 1))
+        elif block.get("type") == "tool_use" and not block.get("input"):
+            found.append(Event("arguments", "{}", reader.calls - 1))
     found.append(Event("stop", _STOPS.get(reply.get("stop_reason") or "", "stop")))
-    usage = usage_in(reply.get("usage"))
+    usage = read_usage("messages", reply)
     return [*found, Event("usage", usage=usage)] if usage is not None else found
 
 
@@ -296,32 +299,28 @@ class MessagesReader:
         self.calls = 0
         """How many tools were called."""
         self._blocks: dict[Any, int] = {}
-        self._usage: dict[str, Any] = {}
+        self._counts = UsageTally("messages")
 
     def feed(self, event: dict[str, Any]) -> list[Event]:
         """What an event says."""
         match event.get("type"):
             case "message_start":
-                self._note((event.get("message") or {}).get("usage"))
+                self._counts.note(event.get("message") or {})
             case "content_block_start":
                 return self._start(event.get("index"), event.get("content_block") or {})
             case "content_block_delta":
                 return self._delta(event.get("index"), event.get("delta") or {})
             case "message_delta":
-                self._note(event.get("usage"))
+                self._counts.note(event)
                 reason = (event.get("delta") or {}).get("stop_reason")
                 found = [Event("stop", _STOPS.get(reason, "stop"))] if reason else []
-                usage = usage_in(self._usage)
+                usage = self._counts.usage
                 return [*found, Event("usage", usage=usage)] if usage is not None else found
         return []
 
     def end(self) -> list[Event]:
         """Nothing is left."""
         return []
-
-    def _note(self, usage: Any) -> None:
-        if isinstance(usage, dict):
-            self._usage |= {name: value for name, value in usage.items() if value is not None}
 
     def _start(self, index: Any, block: dict[str, Any]) -> list[Event]:
         match block.get("type"):
@@ -331,7 +330,11 @@ class MessagesReader:
                 self._blocks[index] = self.calls
                 self.calls += 1
                 number = self._blocks[index]
-                return [Event("call", "", number, block.get("id") or "", block.get("name") or "")]
+                call = Event("call", "", number, block.get("id") or "", block.get("name") or "")
+                given = block.get("input")
+                if not given:
+                    return [call]
+                return [call, Event("arguments", orjson.dumps(given).decode(), number)]
             case "redacted_thinking":
                 return [Event("redacted", block.get("data") or "")]
         return []
@@ -401,10 +404,11 @@ def write_reply(events: list[Event], model: str) -> dict[str, Any]:
     return reply
 
 
-class MessagesWriter:
+class MessagesWriter(SequentialWriter):
     """Writes an answer as events. A block is closed when another begins."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self._model = model
         self._begun = False
         self._open = ""
@@ -414,8 +418,7 @@ class MessagesWriter:
         self._usage: Usage | None = None
         self._written = 0
 
-    def feed(self, event: Event) -> bytes:
-        """The events for a piece."""
+    def _write(self, event: Event) -> bytes:
         found = b"" if self._begun else self._begin()
         match event.kind:
             case "text" | "refusal":
@@ -443,8 +446,7 @@ class MessagesWriter:
         self._written += len(event.text)
         return found
 
-    def end(self) -> bytes:
-        """What ends the stream."""
+    def _finish(self) -> bytes:
         found = (b"" if self._begun else self._begin()) + self._close()
         usage = {"output_tokens": self._written // 4}
         if self._usage is not None:

@@ -8,7 +8,20 @@ from typing import Any, Final
 import orjson
 
 from noria.ids import new_span_id
-from noria.models.translation.form import Event, Form, Part, Role, Tool, Turn, refused
+from noria.models.translation.form import (
+    Event,
+    Form,
+    Part,
+    Role,
+    Tool,
+    Turn,
+    leave_out,
+    leave_out_failures,
+    leave_out_marks,
+    refused,
+)
+from noria.models.translation.sequence import SequentialWriter
+from noria.models.wires.usage import read_usage
 from noria.types import Usage
 
 __all__ = [
@@ -16,7 +29,6 @@ __all__ = [
     "ResponsesWriter",
     "read_reply",
     "read_request",
-    "usage_in",
     "write_reply",
     "write_request",
 ]
@@ -188,9 +200,10 @@ def write_request(form: Form, model: str) -> dict[str, Any]:
     fields |= {name: value for name, value in settings.items() if value is not None}
     if form.effort is not None:
         fields["reasoning"] = {"effort": form.effort, "summary": "auto"}
-    for name, given in (("stop", form.stop), ("seed", form.seed)):
-        if given:
-            form.notes.append(f"{name}: Responses takes none")
+    for name, given in (("stop", form.stop or None), ("seed", form.seed), ("top_k", form.top_k)):
+        leave_out(form, name, given, "Responses takes none")
+    leave_out_failures(form, "Responses have no word for it but the result")
+    leave_out_marks(form, "OpenAI caches by itself")
     if form.schema:
         shape = {"type": "json_schema", "name": form.schema_name, "schema": form.schema}
         fields["text"] = {"format": {**shape, "strict": True}}
@@ -254,18 +267,6 @@ def _part(part: Part, role: str) -> dict[str, Any] | None:
     raise refused("messages", f"Responses takes no {part.kind}")
 
 
-def usage_in(usage: Any) -> Usage | None:
-    """What OpenAI reports of a response."""
-    if not isinstance(usage, dict) or not isinstance(usage.get("input_tokens"), int):
-        return None
-    read, made = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
-    found = Usage(usage["input_tokens"], usage.get("output_tokens") or 0)
-    found.cached_tokens = read.get("cached_tokens") or 0
-    found.cache_write_tokens = read.get("cache_write_tokens") or 0
-    found.reasoning_tokens = made.get("reasoning_tokens") or 0
-    return found
-
-
 def usage_fields(usage: Usage) -> dict[str, Any]:
     """Usage as OpenAI reports it of a response."""
     return {
@@ -307,7 +308,7 @@ def _ended(reply: dict[str, Any], calls: int) -> list[Event]:
     if reply.get("status") == "incomplete":
         reason = (reply.get("incomplete_details") or {}).get("reason")
         stop = "filter" if reason == "content_filter" else "length"
-    usage = usage_in(reply.get("usage"))
+    usage = read_usage("responses", reply)
     found = [Event("stop", stop)]
     return [*found, Event("usage", usage=usage)] if usage is not None else found
 
@@ -357,10 +358,11 @@ def _response(model: str, status: str, output: list[dict[str, Any]]) -> dict[str
     }  # fmt: skip
 
 
-class ResponsesWriter:
+class ResponsesWriter(SequentialWriter):
     """Writes an answer as events. An item is closed when another begins."""
 
     def __init__(self, model: str) -> None:
+        super().__init__()
         self.response = _response(model, "in_progress", [])
         self._number = 0
         self._begun = False
@@ -370,8 +372,7 @@ class ResponsesWriter:
         self._text: list[str] = []
         self._stop = "stop"
 
-    def feed(self, event: Event) -> bytes:
-        """The events for a piece."""
+    def _write(self, event: Event) -> bytes:
         found = b"" if self._begun else self._begin()
         match event.kind:
             case "text":
@@ -400,8 +401,7 @@ class ResponsesWriter:
                     self.response["usage"] = usage_fields(event.usage)
         return found
 
-    def end(self) -> bytes:
-        """What ends the stream."""
+    def _finish(self) -> bytes:
         found = (b"" if self._begun else self._begin()) + self._close()
         cut = {"length": "max_output_tokens", "filter": "content_filter"}.get(self._stop)
         status = "incomplete" if cut else "completed"

@@ -1,0 +1,1 @@
+"""What each provider's own wire needs beside its JSON: addresses, signatures, framing, counting."""
