@@ -101,7 +101,6 @@ def wires_of(name: str, target: Target, config: Config, revision: str) -> Wires:
     plain = {"NORIA_REVISION": revision, **target.environment}
     references = dict(target.secrets)
     if target.gateway is not None:
-        plain["NORIA_GATEWAY_URL"] = target.gateway
         if target.key is None:
             raise ConfigError(
                 f"targets.{name} names a gateway and no key for it.",
