@@ -100,12 +100,11 @@ def wires_of(name: str, target: Target, config: Config, revision: str) -> Wires:
     """
     plain = {"NORIA_REVISION": revision, **target.environment}
     references = dict(target.secrets)
-    if target.gateway is not None:
-        if target.key is None:
-            raise ConfigError(
-                f"targets.{name} names a gateway and no key for it.",
-                f'Set targets.{name}.key, such as "env:NORIA_KEY".',
-            )
+    if target.gateway is not None and target.key is None:
+        raise ConfigError(
+            f"targets.{name} names a gateway and no key for it.",
+            f'Set targets.{name}.key, such as "env:NORIA_KEY".',
+        )
     if target.key is not None:
         references["NORIA_GATEWAY_KEY"] = target.key
     if target.store is not None:
