@@ -34,7 +34,8 @@ from sqlalchemy.dialects.postgresql import insert
 from noria.errors import ConfigError, NoriaError
 from noria.store import learning
 from noria.store.database import Database
-from noria.store.tables import core, evals, governance, growth, retrieval
+from noria.store.tables import actions, core, evals, governance, growth, retrieval
+from noria.store.traces import exports
 
 __all__ = ["Moved", "move_store"]
 
@@ -48,7 +49,7 @@ _DERIVED = {"text_queue"}
 """Made anew in the target."""
 _MARK = Table("store_moves", MetaData(), Column("home", Text, primary_key=True))
 """In the target while a move to it is under way: whose home it is."""
-_METADATA = (core, learning, evals, governance, growth, retrieval)[0].metadata
+_METADATA = (core, actions, exports, learning, evals, governance, growth, retrieval)[0].metadata
 
 
 @dataclass(frozen=True, slots=True)
