@@ -34,6 +34,8 @@ PUBLIC = {
     "mean_interval paired_bootstrap paired_difference parse_verdict position_bias "
     "questions_needed rate read_battles read_questions read_references relative_score "
     "repeatability self_preference shipped_questions win_rate",
+    "noria.infra": "ClusterAway Executor LocalExecutor NotPlaceable RayExecutor RemoteFailure "
+    "Resources UnpicklableValue WorkerDied executor_of",
     "noria.retrieval": "ChunkRow Chunking Document DocumentPage DocumentRow Failure Found Hit "
     "Index IndexRow Original Report Unreadable VectorStore find_document find_index "
     "list_chunks list_documents list_indexes search_index",

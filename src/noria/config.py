@@ -25,6 +25,7 @@ __all__ = [
     "Apps",
     "Arena",
     "Budgets",
+    "Cluster",
     "Config",
     "Engines",
     "Journal",
@@ -286,6 +287,21 @@ class Engines(Section):
     """Stop an engine that nobody used for so long; 0 keeps it."""
 
 
+class Cluster(Section):
+    """A Ray cluster that work is sent to."""
+
+    address: str = Field(min_length=1)
+    """Where its head listens, as `host:port`; `auto` takes what `RAY_ADDRESS` names, else one
+    that runs on this machine."""
+    token_env: str | None = None
+    """The environment variable that holds its token; left out, Ray looks for one itself."""
+    install: bool = False
+    """Whether the workers install the `requirements.txt` of an application."""
+    autoscales: bool = False
+    """Whether machines are added when they are asked for; otherwise what no machine has is
+    refused at once."""
+
+
 class Apps(Section):
     """Applications that are served."""
 
@@ -419,6 +435,7 @@ class Config(Section):
     engines: Engines = Engines()
     telemetry: Telemetry = Telemetry()
     apps: Apps = Apps()
+    clusters: dict[str, Cluster] = Field(default_factory=dict)
     arena: Arena = Arena()
     shadow: dict[str, Shadow] = Field(default_factory=dict)
     targets: dict[str, Target] = Field(default_factory=dict)

@@ -1,4 +1,5 @@
-"""The one door for what others add: providers, vector stores, checks, loaders, toolkits.
+"""The one door for what others add: providers, vector stores, checks, loaders, toolkits,
+executors.
 
 A package says where its plugin is, in the group `noria.plugins` of its entry points:
 
@@ -91,6 +92,7 @@ class Registry:
         )
         self.checks: PluginRegistry[Callable[..., Any]] = PluginRegistry("check", self.broken)
         self.loaders: PluginRegistry[Callable[..., Any]] = PluginRegistry("loader", self.broken)
+        self.executors: PluginRegistry[Callable[[], Any]] = PluginRegistry("executor", self.broken)
         self.toolkits: PluginRegistry[Callable[..., Any]] = PluginRegistry("toolkit", self.broken)
 
     def merge(self, other: Registry) -> None:
@@ -109,7 +111,14 @@ class Registry:
                 mine.add(name, others.find(name))
 
     def _shelves(self) -> tuple[PluginRegistry[Any], ...]:
-        return self.providers, self.vector_stores, self.checks, self.loaders, self.toolkits
+        return (
+            self.providers,
+            self.vector_stores,
+            self.checks,
+            self.loaders,
+            self.toolkits,
+            self.executors,
+        )
 
 
 def load_plugins(points: Iterable[EntryPoint]) -> Registry:

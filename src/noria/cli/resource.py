@@ -12,7 +12,7 @@ from noria.cli._io.home import open_home
 from noria.cli._io.output import AsJson, emit, iso, note, table
 
 if TYPE_CHECKING:
-    from noria.infra.resources.catalogue import Resource
+    from noria.infra.catalogue.entries import Resource
 
 __all__ = ["app"]
 
@@ -45,7 +45,7 @@ def add(
     as_json: AsJson = False,
 ) -> None:
     """Put a resource into the catalogue. Its secret is never kept, only where it stands."""
-    from noria.infra.resources.catalogue import add_resource
+    from noria.infra.catalogue.entries import add_resource
 
     with open_home() as home:
         made = add_resource(
@@ -64,7 +64,7 @@ def try_connection(
     as_json: AsJson = False,
 ) -> None:
     """Connect to a resource with its secret. Exits with 1 where it does not answer."""
-    from noria.infra.resources.catalogue import test_resource
+    from noria.infra.catalogue.entries import test_resource
 
     with open_home() as home:
         found = test_resource(home.db, name)
@@ -79,7 +79,7 @@ def try_connection(
 @app.command()
 def ls(as_json: AsJson = False) -> None:
     """List the catalogue."""
-    from noria.infra.resources.catalogue import list_resources
+    from noria.infra.catalogue.entries import list_resources
 
     with open_home() as home:
         found = list_resources(home.db)
@@ -104,7 +104,7 @@ def rm(
     name: Annotated[str, typer.Argument(help="As `noria resource ls` shows it.")],
 ) -> None:
     """Take a resource out of the catalogue; what it stands for is left alone."""
-    from noria.infra.resources.catalogue import remove_resource
+    from noria.infra.catalogue.entries import remove_resource
 
     with open_home() as home:
         remove_resource(home.db, name)

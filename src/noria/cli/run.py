@@ -25,6 +25,9 @@ def run(
     out: Annotated[Path, typer.Option("--out", help="Where the results are appended.")],
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Rows at the same time.")] = 8,
     variant: Annotated[str | None, typer.Option(help="A variant of the application.")] = None,
+    on: Annotated[
+        str | None, typer.Option(help="A cluster to run on: `ray`, or one of noria.toml.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run a function over a file of rows; go on where an earlier run of it was stopped."""
@@ -33,7 +36,7 @@ def run(
 
     app, name = _find(load_app(file), function)
     try:
-        report = _batch(app, name, source, out, concurrency, variant)
+        report = _batch(app, name, source, out, concurrency, variant, on)
     finally:
         close()
     if as_json:
@@ -68,7 +71,13 @@ def _find(apps: list[App], function: str) -> tuple[App, str]:
 
 
 def _batch(
-    app: App, name: str, source: Path, out: Path, concurrency: int, variant: str | None
+    app: App,
+    name: str,
+    source: Path,
+    out: Path,
+    concurrency: int,
+    variant: str | None,
+    on: str | None,
 ) -> BatchReport:
     from noria.apps import current_context, run_batch
     from noria.cli._io.progress import watched
@@ -76,6 +85,16 @@ def _batch(
     with watched(app.functions[name].full_name) as progress:
 
         async def work() -> BatchReport:
+            elsewhere = None
+            if on is not None:
+                from noria.infra.targets import cluster_of
+
+                context = await current_context(app)
+                cluster = cluster_of(context.runtime.config, on)
+                if cluster is not None:
+                    from noria.infra.ray.batch import RayRows
+
+                    elsewhere = RayRows(cluster, app, name, context, variant, concurrency).run
             return await run_batch(
                 app,
                 name,
@@ -85,6 +104,7 @@ def _batch(
                 concurrency=concurrency,
                 variant=variant,
                 progress=lambda done, total: progress("run", done, total),
+                elsewhere=elsewhere,
             )
 
         try:

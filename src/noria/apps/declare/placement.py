@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,7 +19,9 @@ class Placement:
     memory: str | None = None
     """Memory, such as `"8GB"`."""
     on: str | None = None
-    """The name of a target of the configuration."""
+    """The name of a cluster of the configuration; `local`: a process of this machine."""
+    idempotent: bool = False
+    """It may be done again where its worker died."""
 
 
 class Executor(Protocol):
@@ -35,7 +38,7 @@ class Executor(Protocol):
 
 
 class InProcess(Executor):
-    """Calls them here."""
+    """Calls them here, and what has to run elsewhere by the executor that is installed for it."""
 
     def call(
         self,
@@ -44,7 +47,17 @@ class InProcess(Executor):
         kwargs: dict[str, Any],
         placement: Placement,
     ) -> Any:
+        if placement.on is not None:
+            return _elsewhere().call(function, args, kwargs, placement)
         return function(*args, **kwargs)
+
+
+@functools.cache
+def _elsewhere() -> Executor:
+    from noria.plugins import registry
+
+    found: Executor = registry().executors.find("targets")()
+    return found
 
 
 _chosen: Executor = InProcess()

@@ -140,6 +140,7 @@ def step(
     gpu: float = 0,
     memory: str | None = None,
     on: str | None = None,
+    idempotent: bool = False,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
@@ -153,6 +154,7 @@ def step(
     gpu: float = 0,
     memory: str | None = None,
     on: str | None = None,
+    idempotent: bool = False,
 ) -> Any:
     """Have each call of a function recorded, with exactly what goes in and comes out.
 
@@ -164,12 +166,14 @@ def step(
         retries: further attempts when one fails; each is a span of its own.
         gpu: how many graphics processors it needs.
         memory: how much memory it needs, such as `"8GB"`.
-        on: the name of the target that it must run on.
+        on: the cluster of the configuration that it must run on; `local`: a process of this
+            machine.
+        idempotent: it may be done again where its worker died.
 
     Raises:
         AppError: the function cannot be a step.
     """
-    placement = Placement(gpu, memory, on) if gpu or memory or on else None
+    placement = Placement(gpu, memory, on, idempotent) if gpu or memory or on else None
     if function is None:
         return lambda function: _wrapped(function, name, timeout, retries, placement)
     return _wrapped(function, name, timeout, retries, placement)

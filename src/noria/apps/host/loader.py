@@ -5,15 +5,21 @@ from __future__ import annotations
 import importlib.util
 import sys
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 from noria.apps.declare.app import App, declared
 from noria.errors import AppError, NoriaError
 
-__all__ = ["load_app"]
+__all__ = ["load_app", "loaded_files"]
 
 _loaded: dict[str, Path] = {}
 """The modules that are files of applications, by name."""
+
+
+def loaded_files() -> Mapping[str, Path]:
+    """The files of applications that this process has loaded, by the names of their modules."""
+    return _loaded
 
 
 def load_app(path: str | Path) -> list[App]:

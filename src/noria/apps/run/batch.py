@@ -28,10 +28,13 @@ if TYPE_CHECKING:
     from noria.apps.declare.app import App
     from noria.tracing import CallContext
 
-__all__ = ["BatchReport", "run_batch"]
+__all__ = ["BatchReport", "run_batch", "run_row"]
 
 Progress = Callable[[int, int], None]
 """Told how many rows are done, and of how many."""
+
+Elsewhere = Callable[[Iterator[tuple[int, bytes]]], Iterator[tuple[int, bytes, str | None]]]
+"""Given rows by index; gives the line of each result, and why the row failed."""
 
 _SHOWN = 20
 
@@ -66,6 +69,7 @@ async def run_batch(
     concurrency: int = 8,
     variant: str | None = None,
     progress: Progress | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> BatchReport:
     """Run a function over each row of a file that was not done yet.
 
@@ -78,6 +82,7 @@ async def run_batch(
         concurrency: rows at the same time.
         variant: which variant of the application.
         progress: called when a row has ended.
+        elsewhere: runs the rows in other processes, and gives their results as they come.
 
     Raises:
         NoriaError: a file cannot be used: `out` holds the results of other rows, say.
@@ -94,13 +99,12 @@ async def run_batch(
         free = asyncio.Semaphore(concurrency)
         tasks: set[asyncio.Task[None]] = set()
         run = _Rows(app, function, variant, context, fd, report, progress)
+        left = run.left(source, finished, out)
+        if elsewhere is not None:
+            await asyncio.to_thread(run.note_all, elsewhere(left))
+            return report
         try:
-            for index, line in _rows(source):
-                if index in finished:
-                    _must_be_same(finished.pop(index), line, index, out)
-                    report.already += 1
-                    run.told()
-                    continue
+            for index, line in left:
                 await free.acquire()
                 task = asyncio.create_task(run.one(index, line))
                 tasks.add(task)
@@ -115,6 +119,39 @@ async def run_batch(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
     return report
+
+
+async def run_row(
+    app: App, function: str, variant: str | None, context: CallContext, index: int, line: bytes
+) -> tuple[bytes, str | None]:
+    """Run a function over one row.
+
+    Returns: the line of its result, and why it failed.
+
+    Raises:
+        NoriaError: not because of the row; the home is away, say.
+    """
+    given = _read(line)
+    row: dict[str, Any] = {"index": index, "input": given, "output": None, "error": None}
+    row["trace_id"] = None
+    error: str | None = None
+    try:
+        if not isinstance(given, dict):
+            raise ApiError(422, "invalid_arguments", "The row is not a JSON object.")
+        row["trace_id"] = context.trace.id
+        run = start(app, function, given, context, variant=variant)
+        try:
+            result = await run.result()
+        finally:
+            await run.cancel()
+        row["output"] = orjson.Fragment(result.json)
+        label = await context.runtime.labels.current(context.trace)
+        if label is not Label.PUBLIC:
+            row["label"] = str(label)
+    except ApiError as refusal:
+        row["error"] = {"code": refusal.code, "message": refusal.message}
+        error = refusal.message
+    return orjson.dumps(row), error
 
 
 class _Rows:
@@ -142,31 +179,43 @@ class _Rows:
     async def one(self, index: int, line: bytes) -> None:
         """Run one row. What is wrong with it is its result; it never stops the others."""
         try:
-            given = _read(line)
-            row: dict[str, Any] = {"index": index, "input": given, "output": None, "error": None}
-            row["trace_id"] = None
-            try:
-                if not isinstance(given, dict):
-                    raise ApiError(422, "invalid_arguments", "The row is not a JSON object.")
-                context = await self._place()
-                row["trace_id"] = context.trace.id
-                run = start(self._app, self._function, given, context, variant=self._variant)
-                try:
-                    result = await run.result()
-                finally:
-                    await run.cancel()
-                row["output"] = orjson.Fragment(result.json)
-                label = await context.runtime.labels.current(context.trace)
-                if label is not Label.PUBLIC:
-                    row["label"] = str(label)
-                self._report.done += 1
-            except ApiError as refusal:
-                row["error"] = {"code": refusal.code, "message": refusal.message}
-                self._report.fail(index, refusal.message)
-            os.write(self._fd, orjson.dumps(row) + b"\n")
-            self.told()
+            context = await self._place()
+            result, error = await run_row(
+                self._app, self._function, self._variant, context, index, line
+            )
+            self.note(index, result, error)
         except Exception as failure:  # noqa: BLE001 - the batch ends with it
             self._failure = self._failure or failure
+
+    def left(
+        self, source: Path, finished: dict[int, bytes], out: Path
+    ) -> Iterator[tuple[int, bytes]]:
+        """The rows that were not done yet."""
+        for index, line in _rows(source):
+            if index in finished:
+                _must_be_same(finished.pop(index), line, index, out)
+                self._report.already += 1
+                self.told()
+            else:
+                yield index, line
+
+    def note(self, index: int, result: bytes, error: str | None) -> None:
+        """Write down what came of a row."""
+        os.write(self._fd, result + b"\n")
+        if error is None:
+            self._report.done += 1
+        else:
+            self._report.fail(index, error)
+        self.told()
+
+    def note_all(self, results: Iterator[tuple[int, bytes, str | None]]) -> None:
+        """Write down what came of rows that ran elsewhere."""
+        for index, result, error in results:
+            try:
+                self.note(index, result, error)
+            except OSError as full:
+                self._failure = full
+                self.raise_failure()
 
     def told(self) -> None:
         """Say how far it has come."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from noria.apps.declare.app import App
     from noria.apps.declare.function import Function
@@ -32,6 +32,8 @@ class RunState:
     """What steps gave, in the order in which they ended, by the step's name."""
     notes: list[Document] = field(default_factory=list)
     """Every document that a search handed out."""
+    elsewhere: dict[object, Callable[[], None]] = field(default_factory=dict)
+    """Work under way in other processes, and what ends each when this run is cancelled."""
 
     @property
     def app(self) -> App:
@@ -53,6 +55,11 @@ class RunState:
             if "notes" in run.function.wanted:
                 run.notes.extend(documents)
             run = run.outer
+
+    def cancelled(self) -> None:
+        """End what it has under way in other processes."""
+        for end in tuple(self.elsewhere.values()):
+            end()
 
 
 running: ContextVar[RunState | None] = ContextVar("noria_running", default=None)

@@ -197,7 +197,9 @@ class Run:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._came.set()
-        if not task.cancelled():
+        if task.cancelled():
+            self.running.cancelled()
+        else:
             task.exception()  # whoever asks is told; nobody has to
 
     # The work

@@ -67,8 +67,13 @@ class OpenHome:
         self._ready.set()
 
     def context(self) -> CallContext:
-        """A place for a trace of its own."""
-        assert self._key is not None
+        """A place for a trace of its own.
+
+        Raises:
+            NoriaError: it was opened for the work of others, and this is nobody's.
+        """
+        if self._key is None:
+            raise _nobody_asks(os.environ.get("NORIA_APP") or "an application")
         return CallContext(self.gateway, Trace(self._key))
 
     def allow(self, app: App) -> None:
@@ -129,13 +134,17 @@ def open_plainly() -> OpenHome:
     """
     application = os.environ.get("NORIA_APP")
     if application:
-        raise NoriaError(
-            f"Something was asked for outside of any run, in a process of {application}, so it is "
-            "not known on whose behalf.",
-            "Call models, indexes and functions from a function of the application, from a thread "
-            "that it starts, or from a concurrent.futures.ProcessPoolExecutor that it uses.",
-        )
+        raise _nobody_asks(application)
     return _open(_work_plainly)
+
+
+def _nobody_asks(application: str) -> NoriaError:
+    return NoriaError(
+        f"Something was asked for outside of any run, in a process of {application}, so it is "
+        "not known on whose behalf.",
+        "Call models, indexes and functions from a function of the application, from a thread "
+        "that it starts, or from a concurrent.futures.ProcessPoolExecutor that it uses.",
+    )
 
 
 def open_beside(config: Config) -> OpenHome:

@@ -61,7 +61,7 @@ async def act(request: Request) -> Response:
 async def resources(request: Request) -> Response:
     """The catalogue of resources."""
     must_be_admin(request)
-    from noria.infra.resources.catalogue import list_resources
+    from noria.infra.catalogue.entries import list_resources
 
     found = await in_thread(list_resources, context_of(request).db)
     return page(request, "resources.html", {"found": found})
@@ -70,7 +70,7 @@ async def resources(request: Request) -> Response:
 async def try_resource(request: Request) -> Response:
     """Connect to a resource once."""
     must_be_admin(request)
-    from noria.infra.resources.catalogue import test_resource
+    from noria.infra.catalogue.entries import test_resource
 
     await in_thread(test_resource, context_of(request).db, request.path_params["name"])
     return RedirectResponse("/resources", 303)

@@ -11,7 +11,7 @@ from noria.errors import NoriaError
 from noria.infra.deploying.wires import Reference
 
 if TYPE_CHECKING:
-    from noria.infra.resources.catalogue import Resource
+    from noria.infra.catalogue.entries import Resource
 
 __all__ = ["connect"]
 

@@ -9,12 +9,12 @@ import pytest
 
 from noria.config import Config
 from noria.errors import ConfigError, NotFound
-from noria.infra.resources.catalogue import (
+from noria.infra.catalogue.entries import (
     add_resource,
     list_resources,
     remove_resource,
 )
-from noria.infra.resources.catalogue import test_resource as try_resource
+from noria.infra.catalogue.entries import test_resource as try_resource
 from noria.store import Database, open_database
 
 

@@ -169,7 +169,7 @@ def test_resource(db: Database, name: str) -> Resource:
     Raises:
         NotFound: there is none.
     """
-    from noria.infra.resources.connecting import connect
+    from noria.infra.catalogue.connecting import connect
 
     found = find_resource(db, name)
     problem = connect(found)

@@ -1,0 +1,1 @@
+"""Work on a Ray cluster. Ray itself is imported where it is used."""
