@@ -27,6 +27,9 @@ VARIABLES = {
     "NORIA_HOME": "The state folder itself; by default `.noria` beside `noria.toml`.",
     "NORIA_CONFIG": "The configuration file; by default it is sought upwards from the working "
     "folder.",
+    "NORIA_REVISION": "The revision that a deployed application is of; its traces name it. Set by "
+    "`noria deploy`.",
+    "NORIA_GATEWAY_KEY": "The key of a deployed application for the gateway of its target.",
     "NORIA_ADMIN_KEY": "The first admin key, for installs without a person: any text of 20 "
     "characters or more. Without it one is made at the first start and shown once.",
     "NORIA_KEY": "The key that `noria chat` and `noria model test` call with; without it, the "
@@ -142,6 +145,7 @@ class Table:
 
 
 _TYPES = {
+    "Path": "path",
     "str": "text",
     "int": "whole number",
     "float": "number",

@@ -39,9 +39,11 @@ __all__ = [
     "Server",
     "Shadow",
     "Store",
+    "Target",
     "TeamOrUser",
     "Telemetry",
     "load",
+    "moved_url",
     "variables",
 ]
 
@@ -343,6 +345,73 @@ class Shadow(Section):
     """The model that compares; left out, a person does on the page of battles."""
 
 
+class Target(Section):
+    """Where an application is deployed to. Secrets stand here by reference only: `env:NAME`,
+    `file:/path`, `kubernetes:SECRET/KEY` or `vault:PATH#FIELD`."""
+
+    kind: Literal["local", "ssh", "docker", "kubernetes", "ray", "skypilot"] | None = None
+    """What it is; left out, what its name says."""
+    gateway: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    """The door that its models are asked at; left out, the models of this configuration."""
+    key: str | None = None
+    """The key for that door, by reference."""
+    store: str | None = None
+    """The address of the database, by reference."""
+    secrets: dict[str, str] = Field(default_factory=dict)
+    """Environment variables, each with the reference of its value."""
+    environment: dict[str, str] = Field(default_factory=dict)
+    """Environment variables that are no secrets."""
+    telemetry: str | None = Field(None, pattern=r"^https?://[^\s]+$")
+    """The OTLP collector."""
+    port: int = Field(8600, ge=1, le=65535)
+    """Where the door listens there."""
+    host: str | None = None
+    """`ssh`: `user@host`."""
+    ssh_port: int = Field(22, ge=1, le=65535)
+    """`ssh`: where sshd listens."""
+    folder: str = Field("noria", pattern=r"^[A-Za-z0-9._/-]+$")
+    """`ssh`: the folder for revisions, under the user's home."""
+    python: str = "python3"
+    """`ssh`, `skypilot`: the interpreter that makes the environment."""
+    base: Path | None = None
+    """`docker`: an OCI layout tar to build on; left out, the Python of this machine."""
+    image: str | None = None
+    """`kubernetes`: the image that the manifests name, best with its digest."""
+    namespace: str = "default"
+    """`kubernetes`: where the objects go."""
+    form: Literal["deployment", "rayservice"] = "deployment"
+    """`kubernetes`: plain objects, or a RayService of KubeRay."""
+    scaler: Literal["hpa", "keda"] = "hpa"
+    """`kubernetes`: what adds and removes replicas."""
+    min_replicas: int = Field(1, ge=1)
+    """`kubernetes`, `ray`: replicas at least."""
+    max_replicas: int = Field(4, ge=1)
+    """`kubernetes`, `ray`: replicas at most."""
+    cpu: str = "500m"
+    """`kubernetes`: processors of a replica, as a quantity."""
+    memory: str = "1Gi"
+    """`kubernetes`: memory of a replica, as a quantity."""
+    gpus: int = Field(0, ge=0)
+    """GPUs of a replica."""
+    address: str | None = None
+    """`ray`: the dashboard of the cluster, such as `http://127.0.0.1:8265`."""
+    accelerators: str | None = None
+    """`skypilot`: such as `L4:1`."""
+    cloud: str | None = None
+    """`skypilot`: the cloud to rent from; left out, the cheapest."""
+    apply: bool = False
+    """`docker`, `kubernetes`, `ray`, `skypilot`: hand what was written to the target's own tool
+    (docker, kubectl, serve, sky); otherwise it is only written and validated."""
+
+    @model_validator(mode="after")
+    def _replicas_fit(self) -> Target:
+        if self.min_replicas > self.max_replicas:
+            raise ValueError(
+                f"min_replicas is {self.min_replicas}, over max_replicas, {self.max_replicas}"
+            )
+        return self
+
+
 class Config(Section):
     """Everything that can be set, with defaults."""
 
@@ -369,12 +438,22 @@ class Config(Section):
     clusters: dict[str, Cluster] = Field(default_factory=dict)
     arena: Arena = Arena()
     shadow: dict[str, Shadow] = Field(default_factory=dict)
+    targets: dict[str, Target] = Field(default_factory=dict)
     actions: Actions = Actions()
 
     @property
     def store_url(self) -> str:
-        """The database's address: the one that is set, else SQLite in the home."""
-        return self.store.url or f"sqlite:///{self.home / 'noria.db'}"
+        """The database's address: the one that is set, else where `noria store move` has moved it,
+        else SQLite in the home."""
+        return self.store.url or moved_url(self.home) or f"sqlite:///{self.home / 'noria.db'}"
+
+
+def moved_url(home: Path) -> str | None:
+    """Where the records of a home were moved to; None where they were not."""
+    try:
+        return (home / "store-url").read_text("utf-8").strip()
+    except FileNotFoundError:
+        return None
 
 
 # NORIA_<SECTION>_<KEY> sets a plain value; these shorter names are the ones people type.
@@ -496,6 +575,7 @@ def _known_keys(path: tuple[str, ...]) -> list[str]:
     kinds |= {"providers": Provider, "prices": PriceOverride, "models": ModelRoute}
     kinds |= {"models_local": ModelFile}
     kinds |= {"teams": TeamOrUser, "users": TeamOrUser, "shadow": Shadow}
+    kinds |= {"targets": Target}
     if path[:2] == ("actions", "rules"):
         return list(ActionRule.model_fields)
     kind = kinds.get(path[0])

@@ -15,6 +15,7 @@ from noria.errors import ConfigError, NoriaError, StoreUnavailable
 from noria.store import Database, Generation, create_key, open_database, poll_generation
 from noria.store import __all__ as public_names
 from noria.store.database import WriteLock
+from noria.store.moving import move_store  # noqa: F401 - which knows every table
 from noria.store.tables.core import metadata
 
 _TEXT_SEARCH = ("message_text", "chunk_words")

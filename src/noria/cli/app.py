@@ -7,7 +7,24 @@ from typing import Annotated
 import typer
 
 import noria
-from noria.cli import agent, battles, chat, data, index, init, key, model, run, serve, spend, tune
+from noria.cli import (
+    agent,
+    battles,
+    capacity,
+    chat,
+    data,
+    deploy,
+    index,
+    init,
+    key,
+    model,
+    resource,
+    run,
+    serve,
+    spend,
+    store,
+    tune,
+)
 from noria.cli import eval as evaluation
 from noria.cli.act import verb as act
 from noria.cli.doctor import verb as doctor
@@ -59,4 +76,8 @@ app.command("agent", context_settings={"allow_extra_args": True, "ignore_unknown
     agent.agent
 )
 app.add_typer(act.app, name="act")
+app.add_typer(deploy.app, name="deploy")
+app.command("capacity")(capacity.capacity)
+app.add_typer(resource.app, name="resource")
+app.add_typer(store.app, name="store")
 app.command("doctor")(doctor.doctor)

@@ -100,6 +100,7 @@ def run(
         outcome = await evaluate(plan, out, gateway=opened.gateway, key=key, progress=progress)
         await write_costs(outcome.folder, opened.db, _take_in(opened))
         _register(opened, outcome.folder)
+        _note_revision(opened, outcome.folder, names)
         unjudged.extend(outcome.failed_looks)
 
     unjudged: list[str] = []
@@ -207,6 +208,7 @@ def gate(
             if kept is not None:
                 folder = folder.move(kept)
                 _register(opened, folder)
+                _note_revision(opened, folder, [contestant])
 
         with_home(work, options.budget(budget), f"gate {data.name}", again="run it again")
         now = read_results(folder)
@@ -275,6 +277,20 @@ def _register(opened: OpenHome, folder: Folder) -> None:
     from noria.evals.evaluation.results import read_results
 
     register(opened.db, folder, report_of(read_results(folder)))
+
+
+def _note_revision(opened: OpenHome, folder: Folder, contestants: list[str]) -> None:
+    """Note which revisions of applications' files were asked: their deployment asks for it."""
+    from noria.infra.deploying.records import note_evaluation, remember
+    from noria.infra.deploying.revision import revision_of
+
+    for name in contestants:
+        path, found, _ = name.partition(".py")
+        if not found or "@" in name:
+            continue  # a model, or a variant, which is not what is deployed
+        revision = revision_of(Path(f"{path}.py"), opened.gateway.config, opened.db)
+        remember(opened.db, revision)
+        note_evaluation(opened.db, revision.id, str(folder.path.resolve()), name)
 
 
 def _take_in(opened: OpenHome) -> Callable[[], int]:

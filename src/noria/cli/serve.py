@@ -73,6 +73,7 @@ def run(config: Config, files: Sequence[Path] = ()) -> None:
         StoreUnavailable: the database does not answer.
     """
     from noria.apps.host.host import AppHost
+    from noria.apps.serve.revisions import read_routes
     from noria.models.host import EngineHost
     from noria.server.supervisor import Supervisor
 
@@ -86,7 +87,9 @@ def run(config: Config, files: Sequence[Path] = ()) -> None:
     access = _prepare(config)
     (config.home / "limits").unlink(missing_ok=True)
     engines = EngineHost(config)
-    apps = AppHost(config, files)
+    from noria.infra.deploying.canary import watch_canaries
+
+    apps = AppHost(config, files, partial(watch_canaries, config))
     supervisor = Supervisor()
     try:
         supervisor.add("intake", partial(_intake, config, listener, apps), last=True)
@@ -94,8 +97,9 @@ def run(config: Config, files: Sequence[Path] = ()) -> None:
             work = partial(_worker, config, listener, engines, apps, number)
             supervisor.add(f"worker {number}", work)
         supervisor.add("engines", partial(_engines, engines, listener, apps))
-        if files:
-            supervisor.add("apps", partial(_apps, apps, engines, listener))
+        # Without a file there are none until one is deployed.
+        deployed = None if files else (lambda: bool(read_routes(config.home)))
+        supervisor.add("apps", partial(_apps, apps, engines, listener), when=deployed)
         if config.shadow:
             supervisor.add("shadow", partial(_shadow, config, listener, engines, apps))
         _announce_in(config.home, url)
@@ -114,8 +118,7 @@ def _worker(
 
     engines.leave()
     apps.leave()
-    known = AppClient if apps.files else None
-    run_worker(config, listener, engines, _pages(config), number, apps.rows, known)
+    run_worker(config, listener, engines, _pages(config), number, apps.rows, AppClient)
 
 
 def _engines(engines: EngineHost, listener: socket.socket, apps: AppHost) -> None:

@@ -21,6 +21,7 @@ log = logging.getLogger("noria.supervisor")
 
 _BACKOFF_SECONDS = (0.0, 0.2, 1.0, 3.0, 10.0)
 _STABLE_SECONDS = 30.0
+_LOOK_SECONDS = 1.0
 _PATIENCE_SECONDS = 15.0
 _SIGNALS = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP}
 
@@ -30,6 +31,7 @@ class _Child:
     name: str
     run: Callable[[], None]
     last: bool
+    when: Callable[[], bool] | None = None
     pid: int = 0
     started: float = 0.0
     deaths: int = 0
@@ -42,11 +44,29 @@ class Supervisor:
     def __init__(self) -> None:
         self._children: list[_Child] = []
 
-    def add(self, name: str, run: Callable[[], None], *, last: bool = False) -> None:
-        """Start a process that runs `run`; one that is `last` is stopped after all others."""
-        child = _Child(name, run, last)
+    def add(
+        self,
+        name: str,
+        run: Callable[[], None],
+        *,
+        last: bool = False,
+        when: Callable[[], bool] | None = None,
+    ) -> None:
+        """Start a process that runs `run`; one that is `last` is stopped after all others. With
+        `when` it is started once that says so, which is asked every second."""
+        child = _Child(name, run, last, when)
         self._children.append(child)
-        self._start(child)
+        if self._is_due(child):
+            self._start(child)
+
+    def _is_due(self, child: _Child) -> bool:
+        if child.when is None:
+            return True
+        if not child.when():
+            child.due = time.monotonic() + _LOOK_SECONDS
+            return False
+        child.when = None
+        return True
 
     def run(self) -> None:
         """Watch the processes until SIGTERM, SIGINT or SIGHUP, then stop them in order."""
@@ -60,7 +80,8 @@ class Supervisor:
                     break
                 self._reap()
                 for child in self._children:
-                    if not child.pid and time.monotonic() >= child.due:
+                    waits = not child.pid and time.monotonic() >= child.due
+                    if waits and self._is_due(child):
                         self._start(child)
         finally:
             self.stop()

@@ -24,7 +24,7 @@ from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from noria.config import Config
+from noria.config import Config, moved_url
 from noria.errors import ConfigError, NoriaError, StoreUnavailable
 from noria.store.fork_guard import transaction
 from noria.store.tables.core import VERSION
@@ -145,12 +145,27 @@ class Database:
             stack.enter_context(_unavailable(self))
             if self.dialect == "sqlite":
                 stack.enter_context(self._lock)
+                self._refuse_if_moved()
             stack.enter_context(transaction())
             connection = stack.enter_context(self.engine.connect())
             if self.dialect == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             connection.commit()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let nobody write to SQLite while the block runs, in no process of this home."""
+        with self._lock:
+            yield
+
+    def _refuse_if_moved(self) -> None:
+        """What is written to the old file after a move would be lost."""
+        if moved_url(self.home) is not None:
+            raise StoreUnavailable(
+                f"The records of {self.home} were moved to another database.",
+                "A process that began before is started again by its server.",
+            )
 
     def checkpoint(self) -> None:
         """Move SQLite's write-ahead log into the database file once it has grown long."""

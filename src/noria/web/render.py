@@ -80,6 +80,13 @@ RAIL: tuple[tuple[str, tuple[Place, ...]], ...] = (
             Place("Promotion", "/promotion", "w", admin=True),
         ),
     ),
+    (
+        "Run",
+        (
+            Place("Deployments", "/deployments", "y", admin=True),
+            Place("Resources", "/resources", "r", admin=True),
+        ),
+    ),
     ("", (Place("Keys", "/keys", "k", admin=True),)),
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import AsyncIterator, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -54,6 +55,7 @@ def start(
     variant: str | None = None,
     history: Sequence[Mapping[str, Any]] | None = None,
     model: str | None = None,
+    unit: str | None = None,
 ) -> Run:
     """Begin a run on the present event loop.
 
@@ -65,6 +67,7 @@ def start(
         variant: which variant; None for the application as it is.
         history: what was said before, for a function that names `history`.
         model: a model to ask instead of the application's own.
+        unit: what it was drawn by, while two revisions share the calls.
 
     Raises:
         ApiError: 404 `function_not_found` or `variant_not_found`, 422 `invalid_arguments`.
@@ -80,14 +83,15 @@ def start(
     given = dict(arguments)
     if history is not None and function.takes_history:
         given.setdefault("history", list(history))
-    return Run(RunState(function, function.read(given), variant, model), context)
+    return Run(RunState(function, function.read(given), variant, model), context, unit)
 
 
 class Run:
     """A run under way. It ends when it is through, or when it is cancelled; ask for `result` or
     for `stream`, from the event loop that it was begun on."""
 
-    def __init__(self, this: RunState, context: CallContext) -> None:
+    def __init__(self, this: RunState, context: CallContext, unit: str | None = None) -> None:
+        self._unit = unit
         function = this.function
         app = function.app
         self.running = this
@@ -210,6 +214,10 @@ class Run:
             self.span_id = work.id
             if this.variant is not None:
                 work.attributes["variant"] = this.variant
+            if (revision := os.environ.get("NORIA_REVISION")) is not None:
+                work.attributes["revision"] = revision
+                if self._unit is not None:
+                    work.attributes["unit"] = self._unit
             if function.gate is None:
                 value = await self._attempts(work)
             else:

@@ -7,15 +7,21 @@ process, under the home's secret, and passes the answer on as it comes.
 from __future__ import annotations
 
 import difflib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from noria.apps.serve.envelope import CallEnvelope
 from noria.apps.serve.manifest import Manifest, Phase, app_secret, read_apps
+from noria.apps.serve.revisions import (
+    falls_to_canary,
+    read_routes,
+    revision_home,
+    unit_of,
+)
 from noria.errors import ApiError, StoreUnavailable
 from noria.gateway.core import Applications, Gateway, authorise
 from noria.gateway.local_client import collect
@@ -112,7 +118,39 @@ class AppClient(Applications):
 
     def apps(self) -> list[Manifest]:
         """Every application that is served, by name."""
-        return [one for one in read_apps(self._home).values() if one.state != Phase.STOPPED]
+        return [one for one in self._directory().values() if one.state != Phase.STOPPED]
+
+    def _directory(self) -> Mapping[str, Manifest]:
+        """Every application by name; of a deployed one the revision that answers."""
+        own, routes = read_apps(self._home), read_routes(self._home)
+        if not routes:
+            return own
+        deployed = {
+            app: known
+            for app, routed in routes.items()
+            if (known := self._revision(app, routed.revision)) is not None
+        }
+        return {**own, **deployed}
+
+    def _revision(self, app: str, revision: str) -> Manifest | None:
+        return read_apps(revision_home(self._home, revision)).get(app)
+
+    def _chosen(
+        self, visit: CallEnvelope, body: bytes, manifest: Manifest
+    ) -> tuple[Manifest, CallEnvelope]:
+        """The revision that a call falls to, and the call with what it was drawn by."""
+        routed = read_routes(self._home).get(visit.app)
+        if routed is None or routed.canary is None:
+            return manifest, visit
+        unit = unit_of(visit.key, visit.trace, visit.conversation, body)
+        visit = replace(visit, unit=unit)
+        if not falls_to_canary(unit, routed.canary, routed.share):
+            return manifest, visit
+        canary = self._revision(visit.app, routed.canary)
+        # One that is not there yet is given nothing; one that died answers for itself.
+        if canary is None or (canary.state == Phase.STARTING and canary.pid is None):
+            return manifest, replace(visit, unit=None)
+        return canary, visit
 
     def names(self) -> list[str]:
         names: list[str] = []
@@ -123,8 +161,10 @@ class AppClient(Applications):
         return names
 
     def find(self, model: str) -> Served | None:
+        if ":" in model and "@" not in model:
+            return None  # the name of a model
         name, at, variant = model.partition("@")
-        manifest = read_apps(self._home).get(name)
+        manifest = self._directory().get(name)
         if manifest is None or manifest.state == Phase.STOPPED:
             return None
         if at and manifest.functions and variant not in manifest.variants:
@@ -177,6 +217,7 @@ class AppClient(Applications):
         """Send one call to an application's process and its answer into a sink."""
         trace = visit.trace.encode()
         headers: Headers = [(b"x-noria-trace", trace), (b"x-request-id", trace)]
+        manifest, visit = self._chosen(visit, body, served.manifest)
         packed = visit.pack(body)
         begun = False
         exchange: Exchange | None = None
@@ -189,7 +230,7 @@ class AppClient(Applications):
                 sink.begin(headers, exchange)
             sink.write(data)
 
-        upstream = self._upstream(served.manifest)
+        upstream = self._upstream(manifest)
         reused = True
         while True:
             try:

@@ -37,6 +37,8 @@ class CallEnvelope:
     """How many runs of applications it is inside of."""
     stream: bool = False
     """The answer is wanted piece by piece."""
+    unit: str | None = None
+    """What it was drawn by, while two revisions share the calls."""
 
     def pack(self, body: bytes) -> bytes:
         """The visit and the caller's bytes as one."""

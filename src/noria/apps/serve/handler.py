@@ -145,6 +145,7 @@ class AppDoor:
                 context,
                 variant=visit.variant,
                 history=talk.history,
+                unit=visit.unit,
             )
         wire = ChatWire(request["model"], run.trace_id)
         if not visit.stream:
@@ -183,6 +184,7 @@ class AppDoor:
                 context,
                 variant=visit.variant,
                 history=talk.history if chat and talk.name is not None else None,
+                unit=visit.unit,
             )
         if visit.stream:
             async for piece in _paced(run.stream(), lane):

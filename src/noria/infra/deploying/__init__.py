@@ -1,0 +1,1 @@
+"""Revisions of applications, and the places that they are deployed to."""
