@@ -38,7 +38,6 @@ FORGED = {
     "x-noria-user": "owner",
     "x-noria-groups": "*,finance,hr",
     "x-noria-clearance": "restricted",
-    "x-noria-key": "key_0",
     "x-noria-mark": "public",
     "x-noria-principal": '{"groups": ["*"], "clearance": 3}',
     "x-noria-parent": "0" * 16,

@@ -14,8 +14,6 @@ from noria.apps import load_app
 from noria.apps.declare.app import declared
 from noria.infra import Executor, LocalExecutor
 
-pytest_plugins = ["tests.support.ray_cluster"]
-
 WORK = '''
 import asyncio
 import os

@@ -327,7 +327,6 @@ class TestKeys:
         forged = {
             "x-noria-trace": theirs,
             "x-noria-parent": "0" * 16,
-            "x-noria-key": "key_of_somebody",
             "x-noria-user": "ann",
             "x-noria-conversation": "notes",
         }

@@ -117,7 +117,7 @@ def test_what_was_stored_just_now_is_indexed_from_memory(
     process.end(streamed, response=b"data: grinds", sse=True)
     process.end(earlier, response=chat_reply("creaks"))
     stored = RecentBodies()
-    Intake(db, assemble=lambda _: chat_reply("ground")).take_in(stored)
+    Intake(db, assemble=lambda *_: chat_reply("ground")).take_in(stored)
     assert sorted(stored.bodies.values()) == [
         (chat_request("a mill"), chat_reply("ground")),
         (chat_request("a noria"), chat_reply("turns")),

@@ -19,6 +19,7 @@ _NUMBER = re.compile(r"_\d+(?:-\d+)*$")
 _FILE = re.compile(r"^BFCL_v\d+_")
 _OTHERS = ("multi_turn", "memory", "web_search", "format_sensitivity", "exec", "rest", "sql")
 """Categories that BFCL does not judge by its AST checker."""
+_BESIDE = ".answers"
 _ANSWERS = ("possible_answer", "possible_answers", "answers")
 
 
@@ -65,8 +66,8 @@ class BfclRow:
 def read_bfcl(path: Path) -> Iterator[BfclRow]:
     """The rows of a file, or of all files of a folder whose categories the AST checker judges.
 
-    The accepted answers stand in the row itself (`ground_truth`), or in a file of the same name in
-    a folder `possible_answer` beside it, as BFCL has them.
+    The accepted answers stand in the row itself (`ground_truth`), in a file of the same name in a
+    folder `possible_answer` beside it, as BFCL has them, or in `NAME.answers.jsonl` beside it.
 
     Raises:
         ConfigError: a file cannot be read, or a row is not of the form; it names file and row.
@@ -75,7 +76,7 @@ def read_bfcl(path: Path) -> Iterator[BfclRow]:
         files = [
             file
             for file in sorted([*path.glob("*.json"), *path.glob("*.jsonl")])
-            if not any(word in file.stem for word in _OTHERS)
+            if not any(word in file.stem for word in _OTHERS) and not file.stem.endswith(_BESIDE)
         ]
         if not files:
             raise ConfigError(f"{path} has no files in BFCL's form.", "They are called *.json.")
@@ -103,8 +104,8 @@ def _objects(path: Path) -> list[dict[str, Any]]:
 
 
 def _answers_beside(path: Path) -> dict[str, Any]:
-    for folder in _ANSWERS:
-        beside = path.parent / folder / path.name
+    places = [path.parent / folder / path.name for folder in _ANSWERS]
+    for beside in (*places, path.with_name(f"{path.stem}{_BESIDE}{path.suffix}")):
         if beside.is_file():
             return {str(row.get("id")): row.get("ground_truth") for row in _objects(beside)}
     return {}
